@@ -1,0 +1,37 @@
+/* Log: what a stage tells the person or program that started it, one line an event, on standard error.
+ *
+ * Two forms, chosen once: text for a person, or JSON lines (--log json) for the launcher, which shows progress from
+ * them and keeps them in log.jsonl and metrics.jsonl. Every JSON line is one object with "time" (RFC 3339, UTC),
+ * "stage" (the name in the run) and "event":
+ *     log       level (info, warning, error), message
+ *     progress  frame (frames done), frames (in all, null: no end), pass (from 1), passes, rate (frames/s), metrics
+ *     pass      pass (from 1, the one just ended), metrics: a map from name to number, the same on every run */
+#ifndef LOOM_COMMON_LOG_H
+#define LOOM_COMMON_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct metric {
+    const char *name; /* lower case, underscores; borrowed */
+    double value;
+};
+
+/* Choose the form and the stage's name (borrowed). Without it: text, "loom". */
+void log_open(const char *stage, bool json);
+
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* frames, passes: 0 where there is no end. */
+void log_progress(uint64_t frame, uint64_t frames, uint64_t pass, uint64_t passes, double rate,
+                  const struct metric *metrics, size_t n_metrics);
+void log_pass(uint64_t pass, const struct metric *metrics, size_t n_metrics);
+
+/* Write text as a JSON string, quotes included, to a stdio stream; invalid UTF-8 becomes U+FFFD. */
+struct _IO_FILE;
+void log_json_string(struct _IO_FILE *out, const char *text);
+
+#endif
