@@ -1,8 +1,8 @@
 /* Errors: a function that can fail returns 0 or one of these negative codes, and says why in error_message().
  *
- * The codes are the exit codes of every program of Loom, negated, so that `return -status` ends a main. A message
- * says what was wrong, where, and what to do; it is set once, where the failure is understood best, and outer
- * functions only pass the code on. One message a thread. */
+ * The codes are the exit codes of every program of Loom, negated, so that `return -status` ends a main. A
+ * message says what was wrong, where, and what to do; it is set once, where the failure is understood best,
+ * and outer functions only pass the code on. One message a thread. */
 #ifndef LOOM_COMMON_ERROR_H
 #define LOOM_COMMON_ERROR_H
 

@@ -1,11 +1,11 @@
 /* Log: what a stage tells the person or program that started it, one line an event, on standard error.
  *
- * Two forms, chosen once: text for a person, or JSON lines (--log json) for the launcher, which shows progress from
- * them and keeps them in log.jsonl and metrics.jsonl. Every JSON line is one object with "time" (RFC 3339, UTC),
- * "stage" (the name in the run) and "event":
- *     log       level (info, warning, error), message
- *     progress  frame (frames done), frames (in all, null: no end), pass (from 1), passes, rate (frames/s), metrics
- *     pass      pass (from 1, the one just ended), metrics: a map from name to number, the same on every run */
+ * Two forms, chosen once: text for a person, or JSON lines (--log json) for the launcher, which shows
+ * progress from them and keeps them in log.jsonl and metrics.jsonl. Every JSON line is one object with "time"
+ * (RFC 3339, UTC), "stage" (the name in the run) and "event": log       level (info, warning, error), message
+ *     progress  frame (frames done), frames (in all, null: no end), pass (from 1), passes, rate (frames/s),
+ * metrics pass      pass (from 1, the one just ended), metrics: a map from name to number, the same on every
+ * run */
 #ifndef LOOM_COMMON_LOG_H
 #define LOOM_COMMON_LOG_H
 

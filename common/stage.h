@@ -4,8 +4,8 @@
  *     open (parameters known) -> configure (inputs known) -> load (if there is a checkpoint)
  *         -> begin_pass, process..., end_pass, ... -> drain (end of stream) -> close
  *
- * A NULL hook does nothing. Hooks return 0 or a negative loom_status with error_message() set. close is called
- * once, also after an open that failed half-way. Hooks are called from one thread.
+ * A NULL hook does nothing. Hooks return 0 or a negative loom_status with error_message() set. close is
+ * called once, also after an open that failed half-way. Hooks are called from one thread.
  *
  * Three kinds of stage:
  *     source   inputs none, `produce` set: any block must be computable from its number alone
@@ -28,53 +28,47 @@
 
 /* What a stage may know of the process it runs in. */
 struct stage_context {
-    const char *name;    /* of this stage in its run */
-    const char *run;     /* the run's folder, or NULL */
+    const char *name;                 /* of this stage in its run */
+    const char *run;                  /* the run's folder, or NULL */
     const struct stream_info *inputs; /* of the `n_inputs` inputs, from configure on */
     size_t n_inputs;
     uint64_t pass; /* number of the current pass, from 0; valid in process, begin_pass and end_pass */
 };
 
-/* Weights as the stage shows them to a tap. */
-struct stage_weights {
-    const float *data;               /* rows x cols, owned by the stage, valid until its next hook */
-    size_t rows, cols;
-    size_t grid_x, grid_y;           /* of the units: rows = grid_x * grid_y */
-    size_t input_width, input_height; /* how a unit's weights are shown: cols = input_width * input_height */
-};
-
 /* A message that a tap brought; pointers valid during the call. */
 struct stage_tap {
-    const char *id;    /* of the stream beside the tap */
-    const char *stage; /* kind of stage that sent it */
-    const char *name;  /* its name in the run */
-    uint64_t frame, pass; /* frames done; passes done */
-    uint64_t dropped;  /* messages of this tap lost so far */
+    const char *id;               /* of the stream beside the tap */
+    const char *stage;            /* kind of stage that sent it */
+    const char *name;             /* its name in the run */
+    uint64_t frame, pass;         /* frames done; passes done */
+    uint64_t dropped;             /* messages of this tap lost so far */
     struct stage_weights weights; /* data NULL if it is not about weights */
 };
 
 struct stage {
-    const char *name;    /* the program is loom-<name> */
-    const char *summary; /* one line */
+    const char *name;     /* the program is loom-<name> */
+    const char *summary;  /* one line */
     unsigned input_kinds; /* bit 1 << enum stream_kind for each accepted kind */
     size_t inputs_min, inputs_max;
-    bool taps; /* looks at taps */
+    bool taps;               /* looks at taps */
     enum stream_kind output; /* STREAM_NONE: a leaf */
     size_t state_bytes;
     const struct param *params;
 
     int (*open)(const struct stage_context *context, void *state);
-    /* Check the inputs' shapes, make what depends on them, fill `output` (kind, shapes; pass and total are the
-     * input's unless set; the runner sets the rest). */
+    /* Check the inputs' shapes, make what depends on them, fill `output` (shapes, body). Its kind is set,
+     * pass and total are the input's; a source sets them. The runner fills the rest. */
     int (*configure)(const struct stage_context *context, void *state, struct stream_info *output);
     /* source: fill out->fields for frames out->seq .. + out->n; a pure function of the parameters. */
     int (*produce)(const struct stage_context *context, void *state, struct block *out);
-    /* inner: out has the same seq and n; leaf: out is NULL. port: which input. Never crosses the end of a pass. */
+    /* inner: out has the same seq and n; leaf: out is NULL. port: which input. Never crosses the end of a
+     * pass. */
     int (*process)(const struct stage_context *context, void *state, size_t port, const struct block *in,
                    struct block *out);
     int (*begin_pass)(const struct stage_context *context, void *state);
     /* Fill up to STREAM_METRICS_MAX metrics of the pass that ended; they must not depend on timing. */
-    int (*end_pass)(const struct stage_context *context, void *state, struct metric *metrics, size_t *n_metrics);
+    int (*end_pass)(const struct stage_context *context, void *state, struct metric *metrics,
+                    size_t *n_metrics);
     /* Metrics of the pass so far, for the progress line. */
     size_t (*progress)(const struct stage_context *context, void *state, struct metric *metrics);
     /* The whole state; attributes of the parameters and ids are written by the runner. */

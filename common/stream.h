@@ -25,11 +25,13 @@ enum stream_dtype { STREAM_U1, STREAM_F4 };
 #define STREAM_NAME_BYTES 64 /* a stage's name in the run, with its NUL */
 #define STREAM_FIELDS_MAX 2
 #define STREAM_METRICS_MAX 16
+#define STREAM_METRIC_NAME_BYTES 48
 
 struct stream_info {
     char id[STREAM_ID_BYTES];     /* hash of all that made it */
     char stage[STREAM_NAME_BYTES]; /* what kind of stage made it: generate, sparse, ... */
     char name[STREAM_NAME_BYTES]; /* that stage's name in its run */
+    char body[STREAM_NAME_BYTES]; /* what computed it, where several could: cpu, reference, ...; "" otherwise */
     enum stream_kind kind;
     enum stream_dtype dtype; /* of `data` of frames; STREAM_F4 otherwise */
     size_t height, width;    /* frames: of the picture */
@@ -64,6 +66,14 @@ struct block {
     void *fields[STREAM_FIELDS_MAX];  /* n rows each; NULL where the stream has no such field */
     struct metric metrics[STREAM_METRICS_MAX]; /* of the pass that this block ends; else none */
     size_t n_metrics;
+};
+
+/* A layer's weights as a stage shows them to a tap. */
+struct stage_weights {
+    const float *data;               /* rows x cols, owned by the stage, valid until its next hook */
+    size_t rows, cols;
+    size_t grid_x, grid_y;           /* of the units: rows = grid_x * grid_y */
+    size_t input_width, input_height; /* how a unit's weights are shown: cols = input_width * input_height */
 };
 
 #endif

@@ -1,0 +1,435 @@
+/* See consumer.h. */
+#include "consumer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "clock.h"
+#include "log.h"
+#include "message.h"
+
+#define AHEAD_MAX 16                     /* replies waiting to be taken at most, */
+#define AHEAD_BYTES ((uint64_t)16 << 20) /* and about as many bytes: but two blocks at least */
+
+struct waiting { /* a reply that has come */
+    zmq_msg_t reply;
+    uint64_t seq, n;
+};
+
+struct consumer {
+    struct consumer_settings settings;
+    void *dealer;
+    struct stream_info info;
+    bool described, started, confirmed;
+    struct waiting queue[AHEAD_MAX];
+    size_t ahead; /* places of the queue in use */
+    size_t first, count;
+    uint64_t position;   /* first frame not taken */
+    size_t gathered;     /* frames from `position` on that lie in `fields` already */
+    size_t room;         /* frames that fit into `fields` */
+    uint64_t expected;   /* first frame not received */
+    uint64_t asked;      /* first frame not asked for */
+    uint64_t step;       /* frames a fetch */
+    uint64_t ack, acked; /* durable here; the same as last said */
+    int64_t sent_ms, heard_ms;
+    bool warned;
+    void *fields[STREAM_FIELDS_MAX]; /* aligned rows of the block last taken */
+    struct message message;          /* of the reply last taken from: its metrics' names live here */
+    uint64_t malformed;              /* replies passed over so far */
+};
+
+int consumer_new(struct consumer **self_p, struct endpoint_context *context,
+                 const struct consumer_settings *settings)
+{
+    *self_p = NULL;
+    struct consumer *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory for a stream");
+    }
+    self->settings = *settings;
+    self->heard_ms = clock_ms();
+    self->sent_ms = self->heard_ms - settings->timeout_ms;
+    int status =
+        endpoint_connect(context, &self->dealer, ZMQ_DEALER, settings->endpoint, 0, MESSAGE_REPLY_MAX);
+    if (status < 0) {
+        consumer_destroy(&self);
+        return status;
+    }
+    *self_p = self;
+    return 0;
+}
+
+void consumer_destroy(struct consumer **self_p)
+{
+    struct consumer *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    endpoint_close(&self->dealer);
+    for (size_t i = 0; i < self->count; i++) {
+        zmq_msg_close(&self->queue[(self->first + i) % AHEAD_MAX].reply);
+    }
+    for (size_t f = 0; f < STREAM_FIELDS_MAX; f++) {
+        free(self->fields[f]);
+    }
+    free(self);
+    *self_p = NULL;
+}
+
+void *consumer_socket(const struct consumer *self)
+{
+    return self->dealer;
+}
+
+const struct stream_info *consumer_info(const struct consumer *self)
+{
+    return self->described ? &self->info : NULL;
+}
+
+static int other_stream(const struct consumer *self, const char *id, const char *expected)
+{
+    return error_set(
+        LOOM_EDATA,
+        "%s serves stream %s, but this stage was started on stream %s; bring that one back, or begin anew in "
+        "another run folder",
+        self->settings.endpoint, id, expected);
+}
+
+int consumer_start(struct consumer *self, uint64_t from, size_t most, const char *id)
+{
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    if (id[0] != '\0' && strcmp(id, self->info.id) != 0) {
+        return other_stream(self, self->info.id, id);
+    }
+    uint64_t frame_bytes = 0;
+    size_t n_fields = stream_fields(&self->info, fields);
+    self->room = most > self->info.block ? most : self->info.block;
+    for (size_t f = 0; f < n_fields; f++) {
+        frame_bytes += fields[f].row_bytes;
+        self->fields[f] = calloc(self->room, fields[f].row_bytes);
+        if (self->fields[f] == NULL) {
+            return error_set(LOOM_EINTERNAL, "out of memory for a block of %zu frames", self->room);
+        }
+    }
+    uint64_t fitting = AHEAD_BYTES / (self->info.block * frame_bytes);
+    self->ahead = fitting < 2 ? 2 : fitting < AHEAD_MAX ? (size_t)fitting : AHEAD_MAX;
+    self->position = self->expected = self->asked = self->ack = from;
+    self->acked = UINT64_MAX; /* nothing said yet: the first word makes us known as a reader */
+    self->step = self->info.block;
+    self->started = true;
+    return 0;
+}
+
+/* ---- sending ---- */
+
+static int send_message(struct consumer *self, zmq_msg_t *message)
+{
+    if (zmq_msg_send(message, self->dealer, ZMQ_DONTWAIT) < 0) {
+        int why = errno;
+        zmq_msg_close(message);
+        if (why != EAGAIN) { /* not connected yet: fetched again later */
+            return error_set(LOOM_EINTERNAL, "cannot send to %s: %s", self->settings.endpoint,
+                             zmq_strerror(why));
+        }
+    }
+    self->sent_ms = clock_ms();
+    return 0;
+}
+
+static int send_describe(struct consumer *self)
+{
+    zmq_msg_t message;
+    int status = message_write_describe(&message);
+    return status < 0 ? status : send_message(self, &message);
+}
+
+static int send_fetch(struct consumer *self, uint64_t from, uint64_t n)
+{
+    zmq_msg_t message;
+    int status = message_write_fetch(&message, self->info.id, from, n, self->ack, self->settings.who);
+    self->acked = self->ack;
+    return status < 0 ? status : send_message(self, &message);
+}
+
+/* Frames to ask for at `from`: to the next multiple of the step within the pass, so that replies are whole
+ * blocks. */
+static uint64_t next_step(const struct consumer *self, uint64_t from)
+{
+    uint64_t in_pass = self->info.pass == 0 ? from : from % self->info.pass;
+    uint64_t n = self->step - in_pass % self->step;
+    if (self->info.pass > 0 && n > self->info.pass - in_pass) {
+        n = self->info.pass - in_pass;
+    }
+    return n < self->info.total - from ? n : self->info.total - from;
+}
+
+static int fetch_ahead(struct consumer *self)
+{
+    int status = 0;
+    uint64_t ahead = (self->ahead - self->count) * self->step;
+    while (status == 0 && self->asked < self->info.total && self->asked - self->expected < ahead) {
+        uint64_t n = next_step(self, self->asked);
+        if (self->asked + n - self->expected > ahead) {
+            break;
+        }
+        status = send_fetch(self, self->asked, n);
+        self->asked += n;
+    }
+    return status;
+}
+
+/* What is due when nothing has come: everything from `expected` on is asked for again. */
+static int send_again(struct consumer *self)
+{
+    int64_t silence_ms = consumer_silence_ms(self);
+    if (self->settings.patience_ms > 0 && silence_ms > self->settings.patience_ms) {
+        return error_set(
+            LOOM_EPEER,
+            "nobody has answered at %s for %jd s; start the stage that serves it, or correct the endpoint",
+            self->settings.endpoint, (intmax_t)(silence_ms / 1000));
+    }
+    if (silence_ms > 10000 && !self->warned) {
+        log_info("waiting for %s", self->settings.endpoint);
+        self->warned = true;
+    }
+    int status = send_describe(self); /* answered at once by a peer that lives but has no frames yet */
+    self->asked = self->expected;
+    if (status == 0 && self->started && self->ack == self->info.total) {
+        status = send_fetch(self, self->expected, 0); /* the last acknowledgement */
+    }
+    return status;
+}
+
+/* ---- receiving ---- */
+
+static int take_description(struct consumer *self, const struct message *message)
+{
+    if (!self->described) {
+        self->info = message->info;
+        self->described = true;
+        return 0;
+    }
+    return strcmp(self->info.id, message->info.id) == 0 ? 0
+                                                        : other_stream(self, message->info.id, self->info.id);
+}
+
+static int take_data(struct consumer *self, const struct message *message, zmq_msg_t *reply)
+{
+    const uint8_t *rows[STREAM_FIELDS_MAX];
+    if (message->seq != self->expected || !self->started) {
+        return 0; /* a duplicate, or behind a gap that is fetched again */
+    }
+    if (message->eos && self->info.total == UINT64_MAX) {
+        self->info.total = message->seq + message->n; /* now it is known */
+    }
+    if (message->eos && message->seq + message->n != self->info.total) {
+        return error_set(LOOM_EDATA, "%s ends its stream at frame %ju, but it described %ju frames",
+                         self->settings.endpoint, (uintmax_t)(message->seq + message->n),
+                         (uintmax_t)self->info.total);
+    }
+    if (message->n == 0) {
+        self->confirmed = message->seq == self->info.total && self->acked == self->info.total;
+        return 0;
+    }
+    int status = message_rows(message, &self->info, rows);
+    if (status < 0) {
+        return status;
+    }
+    if (message->n > next_step(self, message->seq) || self->count == self->ahead) {
+        return message->n > self->info.block
+                   ? error_set(LOOM_EDATA, "%s sends %ju frames where at most %ju were asked for",
+                               self->settings.endpoint, (uintmax_t)message->n,
+                               (uintmax_t)next_step(self, message->seq))
+                   : 0; /* an answer to an earlier, larger wish: it is asked for again */
+    }
+    if (message->n <
+        next_step(self, message->seq)) { /* it likes smaller blocks: what was asked behind it is useless */
+        self->step = message->n;
+        self->asked = self->expected + message->n;
+    }
+    struct waiting *waiting = &self->queue[(self->first + self->count) % AHEAD_MAX];
+    zmq_msg_init(&waiting->reply);
+    zmq_msg_move(&waiting->reply, reply);
+    waiting->seq = message->seq;
+    waiting->n = message->n;
+    self->count++;
+    self->expected += message->n;
+    return 0;
+}
+
+static int take_gone(struct consumer *self, const struct message *message)
+{
+    if (self->started && self->settings.join_oldest && self->position == self->expected &&
+        self->position == self->ack && message->base > self->position) {
+        log_info("joins %s at frame %ju, the oldest held", self->settings.endpoint, (uintmax_t)message->base);
+        self->position = self->expected = self->asked = self->ack = message->base;
+        return 0;
+    }
+    if (message->base <= self->expected) {
+        return 0; /* an answer to an earlier question */
+    }
+    return error_set(LOOM_EDATA,
+                     "%s no longer holds frame %ju, only those from %ju on; begin anew, name this reader in "
+                     "its --required, "
+                     "or join with --join oldest",
+                     self->settings.endpoint, (uintmax_t)self->expected, (uintmax_t)message->base);
+}
+
+static int take_message(struct consumer *self, zmq_msg_t *reply)
+{
+    static struct message message; /* large, and this process has one thread that reads */
+    int status = message_read(&message, zmq_msg_data(reply), zmq_msg_size(reply));
+    if (status < 0 && !self->described) {
+        return error_prefix(status, "%s describes no stream", self->settings.endpoint);
+    }
+    if (status < 0) {
+        self->malformed++;
+        if ((self->malformed & (self->malformed - 1)) ==
+            0) { /* 1, 2, 4, 8...: a flood does not fill the log */
+            log_warning("%s: %s (%ju so far, passed over)", self->settings.endpoint, error_message(),
+                        (uintmax_t)self->malformed);
+        }
+        return 0;
+    }
+    self->heard_ms = clock_ms();
+    self->warned = false;
+    if (self->described && message.type != MESSAGE_STREAM && message.info.id[0] != '\0' &&
+        strcmp(message.info.id, self->info.id) != 0) {
+        return other_stream(self, message.info.id, self->info.id);
+    }
+    switch (message.type) {
+    case MESSAGE_STREAM:
+        return take_description(self, &message);
+    case MESSAGE_DATA:
+        return take_data(self, &message, reply);
+    case MESSAGE_GONE:
+        return take_gone(self, &message);
+    case MESSAGE_ERR:
+        return error_set(LOOM_EDATA, "%s refuses: %s", self->settings.endpoint, message.why);
+    default:
+        return error_set(LOOM_EDATA, "%s sends a message that only a tap or a reader would send",
+                         self->settings.endpoint);
+    }
+}
+
+int consumer_pump(struct consumer *self)
+{
+    zmq_msg_t reply;
+    zmq_msg_init(&reply);
+    int status = 0;
+    while (status == 0 && (!self->started || self->count < self->ahead) &&
+           zmq_msg_recv(&reply, self->dealer, ZMQ_DONTWAIT) >= 0) {
+        status = take_message(self, &reply);
+    }
+    zmq_msg_close(&reply);
+    if (status < 0) {
+        return status;
+    }
+    bool idle = clock_ms() - self->sent_ms >= self->settings.timeout_ms &&
+                consumer_silence_ms(self) >= self->settings.timeout_ms;
+    if (idle && self->count == 0 && !self->confirmed) {
+        status = send_again(self);
+    }
+    if (status == 0 && self->started) {
+        status = fetch_ahead(self);
+    }
+    bool last_due =
+        self->expected < self->info.total || self->ack == self->info.total; /* see consumer_confirmed */
+    if (status == 0 && self->started && self->ack != self->acked && last_due) {
+        status = send_fetch(self, self->expected, 0);
+    }
+    return status;
+}
+
+/* ---- taking ---- */
+
+size_t consumer_ready(const struct consumer *self)
+{
+    if (self->count == 0) {
+        return self->gathered;
+    }
+    const struct waiting *waiting = &self->queue[self->first];
+    return (size_t)(waiting->seq + waiting->n - self->position);
+}
+
+/* Copy up to `n` frames of the first reply in the queue behind those gathered, and drop it if it is used up.
+ */
+static int gather(struct consumer *self, size_t n)
+{
+    struct waiting *waiting = &self->queue[self->first];
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    const uint8_t *rows[STREAM_FIELDS_MAX];
+    int status = message_read(&self->message, zmq_msg_data(&waiting->reply), zmq_msg_size(&waiting->reply));
+    if (status == 0) {
+        status = message_rows(&self->message, &self->info, rows);
+    }
+    if (status < 0) {
+        return status;
+    }
+    uint64_t from = self->position + self->gathered, left = waiting->seq + waiting->n - from;
+    size_t n_fields = stream_fields(&self->info, fields), skip = (size_t)(from - waiting->seq);
+    n = left < n ? (size_t)left : n;
+    for (size_t f = 0; f < n_fields; f++) {
+        size_t bytes = fields[f].row_bytes;
+        memcpy((uint8_t *)self->fields[f] + self->gathered * bytes, rows[f] + skip * bytes, n * bytes);
+    }
+    self->gathered += n;
+    if (n == left) {
+        zmq_msg_close(&waiting->reply);
+        self->first = (self->first + 1) % AHEAD_MAX;
+        self->count--;
+    } else {
+        self->message.n_metrics = 0; /* they belong to the reply's last frame */
+    }
+    return 0;
+}
+
+int consumer_take(struct consumer *self, size_t n, struct block *block)
+{
+    *block = (struct block){.seq = self->position};
+    while (self->gathered < n && self->count > 0) {
+        int status = gather(self, n - self->gathered);
+        if (status < 0) {
+            return status;
+        }
+    }
+    if (self->gathered < n) {
+        return 0;
+    }
+    block->n = n;
+    memcpy(block->fields, self->fields, sizeof block->fields);
+    memcpy(block->metrics, self->message.metrics, sizeof block->metrics);
+    block->n_metrics = self->message.n_metrics;
+    self->gathered = 0;
+    self->position += n;
+    return 0;
+}
+
+uint64_t consumer_position(const struct consumer *self)
+{
+    return self->position;
+}
+
+bool consumer_ended(const struct consumer *self)
+{
+    return self->started && self->position == self->info.total;
+}
+
+void consumer_ack(struct consumer *self, uint64_t ack)
+{
+    if (ack > self->ack) {
+        self->ack = ack;
+    }
+}
+
+bool consumer_confirmed(const struct consumer *self)
+{
+    return self->confirmed;
+}
+
+int64_t consumer_silence_ms(const struct consumer *self)
+{
+    return clock_ms() - self->heard_ms;
+}

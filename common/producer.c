@@ -1,0 +1,737 @@
+/* See producer.h. */
+#include "producer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "clock.h"
+#include "log.h"
+#include "message.h"
+
+#define READERS_MAX 64     /* readers to wait for */
+#define PARKED_MAX 4096    /* fetches that wait for frames to come */
+#define PARKED_EACH_MAX 64 /* of one peer */
+#define IDENTITY_MAX 255   /* bytes of a peer's ZeroMQ identity */
+#define SOURCE_BLOCKS 32   /* blocks a source keeps */
+#define TAP_HWM 8          /* messages queued for a reader of the tap; then they are dropped */
+#define SILENT_MS 30000    /* a reader that is not required is waited for while heard this recently */
+#define N_TOPICS 3
+
+static const char *const topics[N_TOPICS] = {"data", "weights", "metrics"};
+
+struct held { /* a block in the ring, as the reply that carries it */
+    uint64_t seq, n;
+    zmq_msg_t reply;
+};
+
+struct reader {
+    char who[STREAM_NAME_BYTES];
+    uint64_t ack;
+    bool finished; /* has acknowledged the whole stream */
+    bool required; /* named at the start: waited for for ever */
+    int64_t heard_ms;
+};
+
+struct parked {
+    uint8_t identity[IDENTITY_MAX];
+    size_t identity_bytes;
+    uint64_t from, n;
+};
+
+struct producer {
+    struct producer_settings settings;
+    char *done_path;
+    void *router, *tap;
+    struct stream_info info;
+    bool started;
+
+    struct held
+        *ring; /* `capacity` places, `count` in use from `first` on, in order of seq (a source: of age) */
+    size_t capacity, first, count;
+    uint64_t bytes; /* of all replies held */
+    uint64_t base, head;
+    uint64_t tapped;      /* source: frames sent to the tap */
+    struct block scratch; /* a block being made or cut */
+
+    struct reader readers[READERS_MAX];
+    size_t n_readers;
+    bool open_to_all; /* whoever acknowledges is waited for while heard */
+    bool wanted;      /* somebody reads or may: otherwise blocks are not even encoded */
+
+    struct parked *parked;
+    size_t n_parked;
+
+    size_t subscribers[N_TOPICS];
+    bool fresh[N_TOPICS];
+    uint64_t sent[N_TOPICS];
+    uint64_t refused; /* malformed requests so far */
+};
+
+/* ---- life ---- */
+
+static struct reader *find_reader(struct producer *self, const char *who)
+{
+    for (size_t i = 0; i < self->n_readers; i++) {
+        if (strcmp(self->readers[i].who, who) == 0) {
+            return &self->readers[i];
+        }
+    }
+    return NULL;
+}
+
+static int add_reader(struct producer *self, const char *who, bool required)
+{
+    if (self->n_readers == READERS_MAX) {
+        return error_set(LOOM_EUSAGE, "more than %d readers of one stream", READERS_MAX);
+    }
+    struct reader *reader = &self->readers[self->n_readers++];
+    *reader = (struct reader){.required = required, .heard_ms = clock_ms()};
+    snprintf(reader->who, sizeof reader->who, "%s", who);
+    self->wanted = true;
+    return 0;
+}
+
+static int add_required(struct producer *self, const char *names)
+{
+    char who[STREAM_NAME_BYTES];
+    while (*names != '\0') {
+        size_t length = strcspn(names, ",");
+        if (length == 0 || length >= sizeof who) {
+            return error_set(LOOM_EUSAGE, "--required '%s' is not valid; give names with commas", names);
+        }
+        snprintf(who, sizeof who, "%.*s", (int)length, names);
+        int status = add_reader(self, who, true);
+        if (status < 0) {
+            return status;
+        }
+        names += length + (names[length] == ',' ? 1 : 0);
+    }
+    return 0;
+}
+
+int producer_new(struct producer **self_p, struct endpoint_context *context,
+                 const struct producer_settings *settings)
+{
+    *self_p = NULL;
+    struct producer *self = calloc(1, sizeof *self);
+    int status = error_set(LOOM_EINTERNAL, "out of memory for a stream");
+    if (self == NULL) {
+        return status;
+    }
+    self->settings = *settings;
+    self->done_path = strdup(settings->done_path);
+    self->parked = calloc(PARKED_MAX, sizeof *self->parked);
+    if (self->parked == NULL || self->done_path == NULL) {
+        goto fail;
+    }
+    self->open_to_all = strcmp(settings->required, "*") == 0;
+    self->wanted = self->open_to_all && settings->endpoint[0] != '\0';
+    status = self->open_to_all ? 0 : add_required(self, settings->required);
+    if (status == 0 && settings->endpoint[0] != '\0') {
+        status =
+            endpoint_bind(context, &self->router, ZMQ_ROUTER, settings->endpoint, 0, MESSAGE_REQUEST_MAX);
+    }
+    if (status == 0 && settings->tap[0] != '\0') {
+        status = endpoint_bind(context, &self->tap, ZMQ_XPUB, settings->tap, TAP_HWM, MESSAGE_REQUEST_MAX);
+    }
+    if (status < 0) {
+        goto fail;
+    }
+    *self_p = self;
+    return 0;
+fail:
+    producer_destroy(&self);
+    return status;
+}
+
+void producer_destroy(struct producer **self_p)
+{
+    struct producer *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    endpoint_close(&self->router);
+    endpoint_close(&self->tap);
+    for (size_t i = 0; i < self->count; i++) {
+        zmq_msg_close(&self->ring[(self->first + i) % self->capacity].reply);
+    }
+    for (size_t f = 0; f < STREAM_FIELDS_MAX; f++) {
+        free(self->scratch.fields[f]);
+    }
+    free(self->ring);
+    free(self->parked);
+    free(self->done_path);
+    free(self);
+    *self_p = NULL;
+}
+
+/* Readers that an earlier process of this stage has seen finish. */
+static int load_done(struct producer *self)
+{
+    FILE *file = self->done_path[0] == '\0' ? NULL : fopen(self->done_path, "r");
+    if (file == NULL) {
+        return 0;
+    }
+    char line[STREAM_NAME_BYTES + 1];
+    while (fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        struct reader *reader = find_reader(self, line);
+        if (reader != NULL) {
+            reader->ack = self->info.total;
+            reader->finished = true;
+        }
+    }
+    fclose(file);
+    return 0;
+}
+
+int producer_start(struct producer *self, const struct stream_info *info, uint64_t base)
+{
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    self->info = *info;
+    size_t n_fields = stream_fields(info, fields);
+    for (size_t f = 0; f < n_fields; f++) {
+        self->scratch.fields[f] = calloc(info->block, fields[f].row_bytes);
+        if (self->scratch.fields[f] == NULL) {
+            return error_set(LOOM_EINTERNAL, "out of memory for a block of %ju frames",
+                             (uintmax_t)info->block);
+        }
+    }
+    self->base = self->head = base;
+    self->started = true;
+    return load_done(self);
+}
+
+void *producer_router(const struct producer *self)
+{
+    return self->router;
+}
+
+void *producer_tap(const struct producer *self)
+{
+    return self->tap;
+}
+
+/* ---- replies ---- */
+
+/* Send one message to a peer; a peer that has gone is no error. Takes the message over. */
+static int send_to(struct producer *self, const uint8_t *identity, size_t identity_bytes, zmq_msg_t *message)
+{
+    if (zmq_send(self->router, identity, identity_bytes, ZMQ_SNDMORE) < 0 ||
+        zmq_msg_send(message, self->router, 0) < 0) {
+        int why = errno;
+        zmq_msg_close(message);
+        if (why != EHOSTUNREACH && why != EAGAIN) {
+            return error_set(LOOM_EINTERNAL, "stream %s: cannot send: %s", self->info.name,
+                             zmq_strerror(why));
+        }
+    }
+    return 0;
+}
+
+static int refuse(struct producer *self, const uint8_t *identity, size_t identity_bytes, const char *why)
+{
+    zmq_msg_t reply;
+    self->refused++;
+    if ((self->refused & (self->refused - 1)) == 0) { /* 1, 2, 4, 8...: a flood does not fill the log */
+        log_warning("request refused (%ju so far): %s", (uintmax_t)self->refused, why);
+    }
+    int status = message_write_err(&reply, self->info.id, why);
+    return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
+}
+
+static struct held *held_at(struct producer *self, size_t i)
+{
+    return &self->ring[(self->first + i) % self->capacity];
+}
+
+static struct held *find_held(struct producer *self, uint64_t seq)
+{
+    if (self->settings.produce == NULL && self->count > 0) { /* in order: blocks are nearly all of one size */
+        size_t low = 0, high = self->count;
+        while (high - low > 1) {
+            size_t middle = (low + high) / 2;
+            *(held_at(self, middle)->seq <= seq ? &low : &high) = middle;
+        }
+        struct held *held = held_at(self, low);
+        return seq >= held->seq && seq - held->seq < held->n ? held : NULL;
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        struct held *held = held_at(self, i);
+        if (seq >= held->seq && seq - held->seq < held->n) {
+            return held;
+        }
+    }
+    return NULL;
+}
+
+static void drop_oldest(struct producer *self)
+{
+    struct held *held = held_at(self, 0);
+    self->bytes -= zmq_msg_size(&held->reply);
+    self->base = held->seq + held->n;
+    zmq_msg_close(&held->reply);
+    self->first = (self->first + 1) % self->capacity;
+    self->count--;
+}
+
+static int grow_ring(struct producer *self)
+{
+    size_t capacity = self->capacity == 0 ? 64 : 2 * self->capacity;
+    struct held *ring = calloc(capacity, sizeof *ring);
+    if (ring == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory for the ring of stream %s", self->info.name);
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        struct held *old = held_at(self, i);
+        ring[i].seq = old->seq;
+        ring[i].n = old->n;
+        zmq_msg_init(&ring[i].reply);
+        zmq_msg_move(&ring[i].reply, &old->reply);
+    }
+    free(self->ring);
+    self->ring = ring;
+    self->capacity = capacity;
+    self->first = 0;
+    return 0;
+}
+
+static int hold(struct producer *self, const struct block *block)
+{
+    if (self->settings.produce != NULL && self->count == SOURCE_BLOCKS) {
+        drop_oldest(self);
+    }
+    int status = self->count == self->capacity ? grow_ring(self) : 0;
+    if (status < 0) {
+        return status;
+    }
+    struct held *held = held_at(self, self->count);
+    status = message_write_data(&held->reply, &self->info, block, block->seq + block->n == self->info.total);
+    if (status < 0) {
+        return status;
+    }
+    held->seq = block->seq;
+    held->n = block->n;
+    self->bytes += zmq_msg_size(&held->reply);
+    self->count++;
+    return 0;
+}
+
+static int publish(struct producer *self, size_t topic, zmq_msg_t *message)
+{
+    self->sent[topic]++;
+    if (zmq_send(self->tap, topics[topic], strlen(topics[topic]), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_msg_send(message, self->tap, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(message); /* lossy by design */
+    }
+    return 0;
+}
+
+static int publish_block(struct producer *self, struct held *held)
+{
+    zmq_msg_t copy;
+    if (self->subscribers[0] == 0) {
+        return 0;
+    }
+    zmq_msg_init(&copy);
+    zmq_msg_copy(&copy, &held->reply);
+    return publish(self, 0, &copy);
+}
+
+/* Where the block that holds frame seq starts and ends: multiples of `block` within its pass. */
+static void block_bounds(const struct stream_info *info, uint64_t seq, uint64_t *start, uint64_t *end)
+{
+    uint64_t pass_start = info->pass == 0 ? 0 : seq - seq % info->pass;
+    *start = seq - (seq - pass_start) % info->block;
+    *end = *start + info->block;
+    if (info->pass > 0 && *end > pass_start + info->pass) {
+        *end = pass_start + info->pass;
+    }
+    if (*end > info->total) {
+        *end = info->total;
+    }
+}
+
+/* Source: have the block with frame seq made and held. */
+static int make(struct producer *self, uint64_t seq, struct held **held_p)
+{
+    uint64_t start = 0, end = 0;
+    block_bounds(&self->info, seq, &start, &end);
+    self->scratch.seq = start;
+    self->scratch.n = end - start;
+    self->scratch.n_metrics = 0;
+    int status = self->settings.produce(self->settings.argument, &self->scratch);
+    if (status == 0) {
+        status = hold(self, &self->scratch);
+    }
+    if (status < 0) {
+        return status;
+    }
+    *held_p = held_at(self, self->count - 1);
+    if (start >= self->tapped) {
+        self->tapped = end;
+        return publish_block(self, *held_p);
+    }
+    return 0;
+}
+
+/* A reply with a part of a block: for who begins in the middle or wants fewer frames. */
+static int cut(struct producer *self, struct held *held, uint64_t from, uint64_t n, zmq_msg_t *reply)
+{
+    static struct message message; /* large, and this process has one thread that serves */
+    const uint8_t *rows[STREAM_FIELDS_MAX];
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    int status = message_read(&message, zmq_msg_data(&held->reply), zmq_msg_size(&held->reply));
+    if (status == 0) {
+        status = message_rows(&message, &self->info, rows);
+    }
+    if (status < 0) {
+        return status;
+    }
+    struct block part = {.seq = from, .n = n};
+    size_t n_fields = stream_fields(&self->info, fields);
+    for (size_t f = 0; f < n_fields; f++) {
+        part.fields[f] = (uint8_t *)(uintptr_t)rows[f] + (from - held->seq) * fields[f].row_bytes;
+    }
+    bool whole_end = from + n == held->seq + held->n; /* metrics belong to the last frame */
+    memcpy(part.metrics, message.metrics, sizeof part.metrics);
+    part.n_metrics = whole_end ? message.n_metrics : 0;
+    return message_write_data(reply, &self->info, &part, from + n == self->info.total);
+}
+
+/* The frames from `from` on, at most n and at most to the end of their block. */
+static int reply_data(struct producer *self, const uint8_t *identity, size_t identity_bytes, uint64_t from,
+                      uint64_t n)
+{
+    zmq_msg_t reply;
+    int status = 0;
+    if (n == 0 || from == self->info.total) {
+        struct block none = {.seq = from};
+        status = message_write_data(&reply, &self->info, &none, from == self->info.total);
+        return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
+    }
+    struct held *held = find_held(self, from);
+    if (held == NULL && self->settings.produce != NULL) {
+        status = make(self, from, &held);
+    } else if (held == NULL) {
+        status = message_write_gone(&reply, self->info.id, self->base);
+        return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
+    }
+    if (status < 0) {
+        return status;
+    }
+    if (self->settings.produce != NULL && from + n > self->head) {
+        self->head = from + n < held->seq + held->n ? from + n : held->seq + held->n;
+    }
+    uint64_t left = held->seq + held->n - from;
+    if (from == held->seq && n >= left) {
+        zmq_msg_init(&reply);
+        zmq_msg_copy(&reply, &held->reply);
+    } else {
+        status = cut(self, held, from, n < left ? n : left, &reply);
+    }
+    return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
+}
+
+/* ---- requests ---- */
+
+/* Keep in mind that this reader has everything, before it is told so and goes. */
+static int save_done(struct producer *self, const char *who)
+{
+    if (self->done_path[0] == '\0') {
+        return 0;
+    }
+    int file = open(self->done_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    char line[STREAM_NAME_BYTES + 1];
+    int length = snprintf(line, sizeof line, "%s\n", who);
+    bool written = file >= 0 && write(file, line, (size_t)length) == length && fdatasync(file) == 0;
+    int why = errno;
+    if (file >= 0) {
+        close(file);
+    }
+    return written ? 0 : error_set(LOOM_EIO, "cannot write '%s': %s", self->done_path, strerror(why));
+}
+
+static int note_ack(struct producer *self, const struct message *fetch)
+{
+    if (fetch->ack == UINT64_MAX || fetch->who[0] == '\0') {
+        return 0;
+    }
+    struct reader *reader = find_reader(self, fetch->who);
+    if (reader == NULL && self->open_to_all && self->n_readers < READERS_MAX) {
+        int status = add_reader(self, fetch->who, false);
+        if (status < 0) {
+            return status;
+        }
+        reader = &self->readers[self->n_readers - 1];
+    }
+    if (reader == NULL) {
+        return 0; /* an optional one beside the required ones */
+    }
+    reader->heard_ms = clock_ms();
+    if (reader->finished) {
+        return 0;
+    }
+    reader->ack = fetch->ack;
+    reader->finished = fetch->ack == self->info.total;
+    return reader->finished ? save_done(self, fetch->who) : 0;
+}
+
+static int park(struct producer *self, const uint8_t *identity, size_t identity_bytes, uint64_t from,
+                uint64_t n)
+{
+    size_t same_peer = 0;
+    for (size_t i = 0; i < self->n_parked; i++) {
+        struct parked *parked = &self->parked[i];
+        if (parked->identity_bytes == identity_bytes &&
+            memcmp(parked->identity, identity, identity_bytes) == 0) {
+            if (parked->from == from) {
+                parked->n = n;
+                return 0;
+            }
+            same_peer++;
+        }
+    }
+    if (same_peer == PARKED_EACH_MAX || self->n_parked == PARKED_MAX) {
+        return refuse(self, identity, identity_bytes,
+                      "too many fetches wait already; wait for replies before asking for more");
+    }
+    struct parked *parked = &self->parked[self->n_parked++];
+    memcpy(parked->identity, identity, identity_bytes);
+    parked->identity_bytes = identity_bytes;
+    parked->from = from;
+    parked->n = n;
+    return 0;
+}
+
+static int answer_fetch(struct producer *self, const uint8_t *identity, size_t identity_bytes,
+                        const struct message *fetch)
+{
+    char why[200];
+    if (strcmp(fetch->info.id, self->info.id) != 0) {
+        snprintf(why, sizeof why, "this is stream %s, not %s", self->info.id, fetch->info.id);
+        return refuse(self, identity, identity_bytes, why);
+    }
+    if (fetch->seq > self->info.total ||
+        (fetch->ack != UINT64_MAX && (fetch->ack > self->info.total || fetch->ack > fetch->seq))) {
+        snprintf(why, sizeof why, "from %ju, ack %ju: the stream has %ju frames, and ack cannot be past from",
+                 (uintmax_t)fetch->seq, (uintmax_t)fetch->ack, (uintmax_t)self->info.total);
+        return refuse(self, identity, identity_bytes, why);
+    }
+    int status = note_ack(self, fetch);
+    if (status < 0) {
+        return status;
+    }
+    bool source = self->settings.produce != NULL;
+    self->wanted = true;
+    if (source || fetch->n == 0 || fetch->seq < self->head || fetch->seq == self->info.total) {
+        return reply_data(self, identity, identity_bytes, fetch->seq, fetch->n);
+    }
+    return park(self, identity, identity_bytes, fetch->seq, fetch->n);
+}
+
+static int answer(struct producer *self, const uint8_t *identity, size_t identity_bytes, zmq_msg_t *request)
+{
+    static struct message message;
+    zmq_msg_t reply;
+    if (message_read(&message, zmq_msg_data(request), zmq_msg_size(request)) < 0) {
+        return refuse(self, identity, identity_bytes, error_message());
+    }
+    switch (message.type) {
+    case MESSAGE_DESCRIBE: {
+        int status = message_write_stream(&reply, &self->info, self->base, self->head);
+        return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
+    }
+    case MESSAGE_FETCH:
+        return answer_fetch(self, identity, identity_bytes, &message);
+    default:
+        return refuse(self, identity, identity_bytes, "a producer answers 'describe' and 'fetch' only");
+    }
+}
+
+/* One multipart request: identity, and one part. *more: there was one. */
+static int receive_request(struct producer *self, bool *more)
+{
+    zmq_msg_t identity, request;
+    zmq_msg_init(&identity);
+    zmq_msg_init(&request);
+    int status = 0;
+    *more = zmq_msg_recv(&identity, self->router, ZMQ_DONTWAIT) >= 0;
+    if (*more && zmq_msg_more(&identity) && zmq_msg_recv(&request, self->router, ZMQ_DONTWAIT) >= 0) {
+        size_t identity_bytes = zmq_msg_size(&identity);
+        bool single = !zmq_msg_more(&request);
+        while (zmq_msg_more(&request) && zmq_msg_recv(&request, self->router, ZMQ_DONTWAIT) >= 0) {
+        }
+        status = single ? answer(self, zmq_msg_data(&identity), identity_bytes, &request)
+                        : refuse(self, zmq_msg_data(&identity), identity_bytes, "a request has one part");
+    }
+    zmq_msg_close(&identity);
+    zmq_msg_close(&request);
+    return status;
+}
+
+/* Subscriptions come as a byte 1 (or 0: the end of one) and the start of a topic. */
+static void receive_subscriptions(struct producer *self)
+{
+    uint8_t bytes[MESSAGE_REQUEST_MAX];
+    int size = 0;
+    while (self->tap != NULL && (size = zmq_recv(self->tap, bytes, sizeof bytes, ZMQ_DONTWAIT)) >= 0) {
+        for (size_t i = 0; i < N_TOPICS && size > 0 && bytes[0] <= 1; i++) {
+            size_t length = (size_t)size - 1;
+            if (length <= strlen(topics[i]) && memcmp(bytes + 1, topics[i], length) == 0) {
+                if (bytes[0] == 1) {
+                    self->subscribers[i]++;
+                    self->fresh[i] = true;
+                } else if (self->subscribers[i] > 0) {
+                    self->subscribers[i]--;
+                }
+            }
+        }
+    }
+}
+
+int producer_pump(struct producer *self)
+{
+    receive_subscriptions(self);
+    bool more = self->router != NULL && self->started; /* until then requests wait in the socket */
+    while (more) {
+        int status = receive_request(self, &more);
+        if (status < 0) {
+            return status;
+        }
+    }
+    return 0;
+}
+
+/* ---- the ring ---- */
+
+static bool counts(const struct reader *reader)
+{
+    return reader->required || clock_ms() - reader->heard_ms < SILENT_MS;
+}
+
+uint64_t producer_ack(struct producer *self)
+{
+    uint64_t smallest = UINT64_MAX;
+    for (size_t i = 0; i < self->n_readers; i++) {
+        if (counts(&self->readers[i]) && self->readers[i].ack < smallest) {
+            smallest = self->readers[i].ack;
+        }
+    }
+    return smallest;
+}
+
+bool producer_finished(struct producer *self)
+{
+    bool awaits_one = self->open_to_all && self->settings.produce != NULL && self->router != NULL;
+    bool finished = self->n_readers > 0 || !awaits_one;
+    for (size_t i = 0; i < self->n_readers; i++) {
+        finished = finished && (self->readers[i].finished || !counts(&self->readers[i]));
+    }
+    return finished;
+}
+
+bool producer_has_room(struct producer *self, size_t n)
+{
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    size_t n_fields = stream_fields(&self->info, fields);
+    uint64_t needed = 0;
+    for (size_t f = 0; f < n_fields; f++) {
+        needed += n * fields[f].row_bytes;
+    }
+    if (self->bytes + needed <= self->settings.ring_bytes || !self->wanted) {
+        return true;
+    }
+    uint64_t ack = producer_ack(self);
+    while (self->count > 0 && self->bytes + needed > self->settings.ring_bytes &&
+           held_at(self, 0)->seq + held_at(self, 0)->n <= ack) {
+        drop_oldest(self);
+    }
+    return self->count == 0 || self->bytes + needed <= self->settings.ring_bytes;
+}
+
+static int answer_parked(struct producer *self)
+{
+    size_t kept = 0;
+    int status = 0;
+    for (size_t i = 0; i < self->n_parked; i++) {
+        struct parked *parked = &self->parked[i];
+        if (parked->from >= self->head || status < 0) {
+            self->parked[kept++] = *parked;
+        } else {
+            status = reply_data(self, parked->identity, parked->identity_bytes, parked->from, parked->n);
+        }
+    }
+    self->n_parked = kept;
+    return status;
+}
+
+int producer_append(struct producer *self, const struct block *block)
+{
+    self->head = block->seq + block->n;
+    if (!self->wanted && self->subscribers[0] == 0) {
+        self->base = self->head; /* a stream that nobody reads costs nothing */
+        return 0;
+    }
+    int status = hold(self, block);
+    if (status == 0) {
+        status = publish_block(self, held_at(self, self->count - 1));
+    }
+    if (status == 0) {
+        status = answer_parked(self);
+    }
+    if (!self->wanted) { /* only looked at */
+        drop_oldest(self);
+    }
+    return status;
+}
+
+uint64_t producer_head(const struct producer *self)
+{
+    return self->head;
+}
+
+/* ---- the tap ---- */
+
+static size_t topic_number(const char *topic)
+{
+    size_t i = 0;
+    while (i + 1 < N_TOPICS && strcmp(topics[i], topic) != 0) {
+        i++;
+    }
+    return i;
+}
+
+bool producer_tapped(struct producer *self, const char *topic, bool *fresh)
+{
+    size_t i = topic_number(topic);
+    if (fresh != NULL) {
+        *fresh = self->fresh[i];
+        self->fresh[i] = false;
+    }
+    return self->subscribers[i] > 0;
+}
+
+int producer_send_weights(struct producer *self, const struct stage_weights *weights, uint64_t frame,
+                          uint64_t pass)
+{
+    zmq_msg_t message;
+    size_t topic = topic_number("weights");
+    int status = message_write_weights(&message, &self->info, weights, frame, pass, self->sent[topic]);
+    return status < 0 ? status : publish(self, topic, &message);
+}
+
+int producer_send_metrics(struct producer *self, const struct metric *metrics, size_t n, uint64_t frame,
+                          uint64_t pass)
+{
+    zmq_msg_t message;
+    size_t topic = topic_number("metrics");
+    int status = message_write_metrics(&message, &self->info, metrics, n, frame, pass, self->sent[topic]);
+    return status < 0 ? status : publish(self, topic, &message);
+}

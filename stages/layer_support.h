@@ -1,0 +1,37 @@
+/* What the layers' stages share: where their weights come from, and how they deal with kernels. */
+#ifndef LOOM_STAGES_LAYER_SUPPORT_H
+#define LOOM_STAGES_LAYER_SUPPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "layer.h"
+
+/* Where a layer's weights came from. */
+struct layer_start {
+    char parent[64]; /* stream id of the layer file it started from; "" if drawn at random */
+    int64_t frames;  /* frames that layer had seen */
+};
+
+/* Fill weights (rows x cols, the caller's) from the layer file `path`, whose /weights must have that shape
+ * and whose kind must be `stage`; or, if path is "", with init * U[0, 1) drawn in row order from sequence
+ * RANDOM_WEIGHTS of `seed` (random.h says how NumPy draws the same). LOOM_EDATA if the file does not fit,
+ * with both shapes. */
+int layer_start(struct layer_start *start, float *weights, const char *path, const char *stage, size_t rows,
+                size_t cols, double init, int64_t seed) LOOM_MUST_CHECK;
+
+/* The words of parameter `backend`, in the order of enum kernel_backend, NULL at the end. */
+extern const char *const layer_backends[];
+
+/* A kernel's status as one of ours, with a message that names the stage; 0 stays 0. */
+int layer_kernel_error(int kernel_status, const char *stage) LOOM_MUST_CHECK;
+
+/* Write a kernel's state of `bytes` bytes, which lies in `buffer` (may be NULL: out of memory), as
+ * /state/kernel; frees the buffer. Nothing is written if bytes is 0. */
+int layer_write_kernel(struct layer_writer *file, void *buffer, size_t bytes) LOOM_MUST_CHECK;
+
+/* Read it again: *buffer_p (the caller frees it) is NULL if bytes is 0. */
+int layer_read_kernel(const struct layer_reader *file, void **buffer_p, size_t bytes) LOOM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,293 @@
+/* Stage sparse: the sparse layer. Takes frames, gives for each the k winners and their code (kernels/sparse.h
+ * says exactly how), and learns while it does, unless it is frozen. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/measure.h"
+#include "kernels/sparse.h"
+#include "layer_support.h"
+#include "stage.h"
+
+struct sparse_stage {
+    /* parameters */
+    struct grid grid;
+    int64_t winners, radius, seed;
+    double rate, strength, init;
+    char *layer;
+    bool frozen;
+    int backend; /* enum kernel_backend */
+
+    struct sparse *kernel;
+    struct layer_start start;
+    int64_t frames;     /* that this layer has seen in its life */
+    size_t P, N;        /* pixels of a frame, units */
+    float *weights;     /* N x P: as last copied out of the kernel */
+    float *input;       /* frames of a block as floats */
+    float *residual;    /* of a block: |v - r|^2 and |v|^2 of each frame */
+    size_t capacity;    /* frames that input and residual hold */
+    double error_sum;   /* of the pass so far: sum of |v - r|^2 / |v|^2 ... */
+    double error_count; /* ... over the frames that are not blank */
+    double *usage;      /* N: times each unit won in the pass so far */
+};
+
+#define FIELD(member) offsetof(struct sparse_stage, member)
+
+static const struct param params[] = {
+    {"grid", PARAM_GRID, FIELD(grid), "40x40", 1, 65536, "units", "columns and rows of the layer", NULL, 0},
+    {"winners", PARAM_INTEGER, FIELD(winners), "4", 1, SPARSE_WINNERS_MAX, "units",
+     "units that win a frame: those with the largest drive", NULL, 0},
+    {"rate", PARAM_REAL, FIELD(rate), "0.02", 0, 1, "", "learning rate (xi)", NULL, 0},
+    {"radius", PARAM_INTEGER, FIELD(radius), "2", 0, 65536, "units",
+     "reach of lateral excitation on the torus", NULL, 0},
+    {"strength", PARAM_REAL, FIELD(strength), "0.5", 0, 1000, "", "strength of lateral excitation; 0: none",
+     NULL, 0},
+    {"init", PARAM_REAL, FIELD(init), "0.2", 0, 1000, "", "initial weights are uniform from 0 to this", NULL,
+     0},
+    {"seed", PARAM_INTEGER, FIELD(seed), "1", 0, 9.2e18, "", "of the initial weights", NULL, 0},
+    {"layer", PARAM_PATH, FIELD(layer), "", 0, 0, "", "layer file to start from; empty: random weights", NULL,
+     0},
+    {"frozen", PARAM_BOOLEAN, FIELD(frozen), "false", 0, 0, "", "do not learn", NULL, 0},
+    {"backend", PARAM_CHOICE, FIELD(backend), "auto", 0, 0, "", "which body computes", layer_backends, 0},
+    {NULL},
+};
+
+static int configure(const struct stage_context *context, void *state, struct stream_info *output)
+{
+    struct sparse_stage *self = state;
+    const struct stream_info *input = &context->inputs[0];
+    struct sparse_config config = {.P = input->height * input->width,
+                                   .Kx = (size_t)self->grid.x,
+                                   .Ky = (size_t)self->grid.y,
+                                   .k = (size_t)self->winners,
+                                   .rate = self->rate,
+                                   .radius = (size_t)self->radius,
+                                   .strength = self->strength};
+    self->P = config.P;
+    self->N = config.Kx * config.Ky;
+    if (config.k > self->N) {
+        return error_set(LOOM_EUSAGE, "%zu winners are more than the %zu units of the grid", config.k,
+                         self->N);
+    }
+    int status =
+        layer_kernel_error(sparse_new(&self->kernel, &config, (enum kernel_backend)self->backend), "sparse");
+    if (status < 0) {
+        return status;
+    }
+    self->weights = calloc(self->N, self->P * sizeof *self->weights);
+    self->usage = calloc(self->N, sizeof *self->usage);
+    if (self->weights == NULL || self->usage == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory for %zu x %zu weights", self->N, self->P);
+    }
+    status = layer_start(&self->start, self->weights, self->layer, "sparse", self->N, self->P, self->init,
+                         self->seed);
+    sparse_set_weights(self->kernel, self->weights);
+    self->frames = self->start.frames;
+    output->winners = config.k;
+    output->grid_x = config.Kx;
+    output->grid_y = config.Ky;
+    snprintf(output->body, sizeof output->body, "%s", sparse_body(self->kernel));
+    return status;
+}
+
+static int make_room(struct sparse_stage *self, size_t n)
+{
+    if (n <= self->capacity) {
+        return 0;
+    }
+    free(self->input);
+    free(self->residual);
+    self->input = malloc(n * self->P * sizeof *self->input);
+    self->residual = malloc(n * 2 * sizeof *self->residual);
+    self->capacity = self->input == NULL || self->residual == NULL ? 0 : n;
+    return self->capacity > 0 ? 0 : error_set(LOOM_EINTERNAL, "out of memory for a block of %zu frames", n);
+}
+
+/* The block's frames as floats: its own, or bytes divided by 255. */
+static const float *to_floats(struct sparse_stage *self, const struct stream_info *info,
+                              const struct block *in)
+{
+    if (info->dtype == STREAM_F4) {
+        return in->fields[0];
+    }
+    float values[256];
+    for (size_t i = 0; i < 256; i++) {
+        values[i] = (float)((double)i / 255.0);
+    }
+    const uint8_t *bytes = in->fields[0];
+    for (size_t i = 0; i < in->n * self->P; i++) {
+        self->input[i] = values[bytes[i]];
+    }
+    return self->input;
+}
+
+static int begin_pass(const struct stage_context *context, void *state)
+{
+    (void)context;
+    struct sparse_stage *self = state;
+    self->error_sum = self->error_count = 0;
+    memset(self->usage, 0, self->N * sizeof *self->usage);
+    return 0;
+}
+
+static void add_up(struct sparse_stage *self, const struct block *out)
+{
+    const uint32_t *index = out->fields[0];
+    for (size_t t = 0; t < out->n; t++) {
+        const float *residual = &self->residual[2 * t];
+        if (residual[1] > 0) {
+            self->error_sum += (double)residual[0] / (double)residual[1];
+            self->error_count += 1;
+        }
+        for (size_t w = 0; w < (size_t)self->winners; w++) {
+            self->usage[index[t * (size_t)self->winners + w]] += 1;
+        }
+    }
+}
+
+static int process(const struct stage_context *context, void *state, size_t port, const struct block *in,
+                   struct block *out)
+{
+    struct sparse_stage *self = state;
+    int status = make_room(self, in->n);
+    if (status < 0) {
+        return status;
+    }
+    const float *frames = to_floats(self, &context->inputs[port], in);
+    status = self->frozen
+                 ? sparse_encode(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n)
+                 : sparse_train(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n);
+    if (status < 0) {
+        return layer_kernel_error(status, "sparse");
+    }
+    self->frames += self->frozen ? 0 : (int64_t)in->n;
+    add_up(self, out);
+    return 0;
+}
+
+static size_t progress(const struct stage_context *context, void *state, struct metric *metrics)
+{
+    (void)context;
+    const struct sparse_stage *self = state;
+    metrics[0] = (struct metric){"reconstruction_error",
+                                 self->error_sum / (self->error_count > 0 ? self->error_count : 1)};
+    return self->error_count > 0 ? 1 : 0;
+}
+
+static int end_pass(const struct stage_context *context, void *state, struct metric *metrics,
+                    size_t *n_metrics)
+{
+    const struct sparse_stage *self = state;
+    double dead = 0;
+    for (size_t i = 0; i < self->N; i++) {
+        dead += self->usage[i] == 0 ? 1 : 0;
+    }
+    size_t n = progress(context, state, metrics);
+    metrics[n++] = (struct metric){"dead_units", dead};
+    metrics[n++] = (struct metric){"usage_entropy", measure_entropy(self->usage, self->N)};
+    *n_metrics = n;
+    return 0;
+}
+
+static int weights(const struct stage_context *context, void *state, struct stage_weights *view)
+{
+    struct sparse_stage *self = state;
+    sparse_get_weights(self->kernel, self->weights);
+    *view = (struct stage_weights){.data = self->weights,
+                                   .rows = self->N,
+                                   .cols = self->P,
+                                   .grid_x = (size_t)self->grid.x,
+                                   .grid_y = (size_t)self->grid.y,
+                                   .input_width = context->inputs[0].width,
+                                   .input_height = context->inputs[0].height};
+    return 0;
+}
+
+static int save(const struct stage_context *context, void *state, struct layer_writer *file)
+{
+    (void)context;
+    struct sparse_stage *self = state;
+    double error[] = {self->error_sum, self->error_count};
+    sparse_get_weights(self->kernel, self->weights);
+    int status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
+    if (status == 0) {
+        status = layer_write(file, "state/usage", LAYER_F8, &self->N, 1, self->usage);
+    }
+    if (status == 0) {
+        status = layer_write(file, "state/error", LAYER_F8, (const size_t[]){2}, 1, error);
+    }
+    if (status == 0) {
+        size_t bytes = sparse_state_bytes(self->kernel);
+        void *buffer = malloc(bytes);
+        if (buffer != NULL) {
+            sparse_save_state(self->kernel, buffer);
+        }
+        status = layer_write_kernel(file, buffer, bytes);
+    }
+    if (status == 0) {
+        status = layer_write_text(file, "parent", self->start.parent);
+    }
+    return status < 0 ? status : layer_write_integer(file, "frames", self->frames);
+}
+
+static int load(const struct stage_context *context, void *state, const struct layer_reader *file)
+{
+    (void)context;
+    struct sparse_stage *self = state;
+    double error[2];
+    void *kernel_state = NULL;
+    int status = layer_read(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
+    if (status == 0) {
+        sparse_set_weights(self->kernel, self->weights);
+        status = layer_read(file, "state/usage", LAYER_F8, &self->N, 1, self->usage);
+    }
+    if (status == 0) {
+        status = layer_read(file, "state/error", LAYER_F8, (const size_t[]){2}, 1, error);
+    }
+    if (status == 0) {
+        self->error_sum = error[0];
+        self->error_count = error[1];
+        status = layer_read_kernel(file, &kernel_state, sparse_state_bytes(self->kernel));
+    }
+    if (status == 0 && kernel_state != NULL) {
+        sparse_load_state(self->kernel, kernel_state);
+    }
+    free(kernel_state);
+    return status < 0 ? status : layer_read_integer(file, "frames", &self->frames);
+}
+
+static void close_stage(const struct stage_context *context, void *state)
+{
+    (void)context;
+    struct sparse_stage *self = state;
+    sparse_destroy(&self->kernel);
+    free(self->weights);
+    free(self->usage);
+    free(self->input);
+    free(self->residual);
+}
+
+static const struct stage stage = {
+    .name = "sparse",
+    .summary = "train or apply the sparse layer: frames in, the code of the best-driven units out",
+    .input_kinds = 1U << STREAM_FRAMES,
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .output = STREAM_CODES,
+    .state_bytes = sizeof(struct sparse_stage),
+    .params = params,
+    .configure = configure,
+    .begin_pass = begin_pass,
+    .process = process,
+    .end_pass = end_pass,
+    .progress = progress,
+    .weights = weights,
+    .save = save,
+    .load = load,
+    .close = close_stage,
+};
+
+int main(int argc, char **argv)
+{
+    return stage_main(&stage, argc, argv);
+}
