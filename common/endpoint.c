@@ -19,6 +19,8 @@ struct endpoint_context {
     zactor_t *authenticator; /* started with the first server socket */
 };
 
+static int curve_users = 0; /* contexts that share czmq's one ZeroMQ context */
+
 int endpoint_context_new(struct endpoint_context **self_p, const struct endpoint_keys *keys)
 {
     *self_p = NULL;
@@ -29,8 +31,8 @@ int endpoint_context_new(struct endpoint_context **self_p, const struct endpoint
     self->keys = *keys;
     if (keys->certificate[0] != '\0') {
         zsys_handler_set(NULL); /* the runner handles signals */
-        self->context = zsys_init();
         self->certificate = zcert_load(keys->certificate);
+        self->context = self->certificate == NULL ? NULL : zsys_init();
         if (self->certificate == NULL) {
             free(self);
             return error_set(
@@ -39,6 +41,7 @@ int endpoint_context_new(struct endpoint_context **self_p, const struct endpoint
                 "zmq.auth.create_certificates makes",
                 keys->certificate);
         }
+        curve_users++;
     } else {
         self->context = zmq_ctx_new();
     }
@@ -59,7 +62,9 @@ void endpoint_context_destroy(struct endpoint_context **self_p)
     zactor_destroy(&self->authenticator);
     if (self->certificate != NULL) {
         zcert_destroy(&self->certificate);
-        zsys_shutdown();
+        if (--curve_users == 0) {
+            zsys_shutdown();
+        }
     } else if (self->context != NULL) {
         zmq_ctx_term(self->context);
     }
