@@ -40,6 +40,8 @@ struct consumer {
     uint64_t malformed;              /* replies passed over so far */
 };
 
+static int send_describe(struct consumer *self);
+
 int consumer_new(struct consumer **self_p, struct endpoint_context *context,
                  const struct consumer_settings *settings)
 {
@@ -50,9 +52,11 @@ int consumer_new(struct consumer **self_p, struct endpoint_context *context,
     }
     self->settings = *settings;
     self->heard_ms = clock_ms();
-    self->sent_ms = self->heard_ms - settings->timeout_ms;
     int status =
         endpoint_connect(context, &self->dealer, ZMQ_DEALER, settings->endpoint, 0, MESSAGE_REPLY_MAX);
+    if (status == 0) {
+        status = send_describe(self);
+    }
     if (status < 0) {
         consumer_destroy(&self);
         return status;
@@ -99,11 +103,11 @@ static int other_stream(const struct consumer *self, const char *id, const char 
 
 int consumer_start(struct consumer *self, uint64_t from, size_t most, const char *id)
 {
-    struct stream_field fields[STREAM_FIELDS_MAX];
+    struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
     if (id[0] != '\0' && strcmp(id, self->info.id) != 0) {
         return other_stream(self, self->info.id, id);
     }
-    uint64_t frame_bytes = 0;
+    uint64_t frame_bytes = 1;
     size_t n_fields = stream_fields(&self->info, fields);
     self->room = most > self->info.block ? most : self->info.block;
     for (size_t f = 0; f < n_fields; f++) {
@@ -217,7 +221,7 @@ static int take_description(struct consumer *self, const struct message *message
 
 static int take_data(struct consumer *self, const struct message *message, zmq_msg_t *reply)
 {
-    const uint8_t *rows[STREAM_FIELDS_MAX];
+    const uint8_t *rows[STREAM_FIELDS_MAX] = {NULL};
     if (message->seq != self->expected || !self->started) {
         return 0; /* a duplicate, or behind a gap that is fetched again */
     }
@@ -359,8 +363,8 @@ size_t consumer_ready(const struct consumer *self)
 static int gather(struct consumer *self, size_t n)
 {
     struct waiting *waiting = &self->queue[self->first];
-    struct stream_field fields[STREAM_FIELDS_MAX];
-    const uint8_t *rows[STREAM_FIELDS_MAX];
+    struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
+    const uint8_t *rows[STREAM_FIELDS_MAX] = {NULL};
     int status = message_read(&self->message, zmq_msg_data(&waiting->reply), zmq_msg_size(&waiting->reply));
     if (status == 0) {
         status = message_rows(&self->message, &self->info, rows);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define LINGER_MS 1000
+#define LINGER_MS 1000 /* for a last reply to get out; requests and taps are not worth waiting for */
 
 struct endpoint_context {
     void *context; /* czmq's with CURVE (its authenticator lives there), else our own */
@@ -172,7 +172,7 @@ static int open_socket(struct endpoint_context *self, void **socket_p, int type,
         return status;
     }
     void *socket = zmq_socket(self->context, type);
-    int linger = LINGER_MS, yes = 1;
+    int linger = type == ZMQ_ROUTER ? LINGER_MS : 0, yes = 1;
     if (socket == NULL || zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
         zmq_setsockopt(socket, ZMQ_SNDHWM, &hwm, sizeof hwm) != 0 ||
         zmq_setsockopt(socket, ZMQ_RCVHWM, &hwm, sizeof hwm) != 0 ||

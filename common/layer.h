@@ -24,8 +24,8 @@ int layer_writer_new(struct layer_writer **self_p, const char *path) LOOM_MUST_C
 
 /* Write a dataset ("weights", "state/io"; groups are made). data is row-major; dims has `rank` numbers, some of
  * which may be 0. */
-int layer_write(struct layer_writer *self, const char *name, enum layer_dtype dtype, const size_t *dims, size_t rank,
-                const void *data) LOOM_MUST_CHECK;
+int layer_write(struct layer_writer *self, const char *name, enum layer_dtype dtype, const size_t *dims,
+                size_t rank, const void *data) LOOM_MUST_CHECK;
 
 /* Attributes of the root. */
 int layer_write_text(struct layer_writer *self, const char *name, const char *text) LOOM_MUST_CHECK;
@@ -49,7 +49,8 @@ void layer_reader_destroy(struct layer_reader **self_p);
 int layer_has(const struct layer_reader *self, const char *name);
 
 /* The shape of a dataset; LOOM_EDATA if missing or its rank is not `rank`. */
-int layer_read_dims(const struct layer_reader *self, const char *name, size_t *dims, size_t rank) LOOM_MUST_CHECK;
+int layer_read_dims(const struct layer_reader *self, const char *name, size_t *dims,
+                    size_t rank) LOOM_MUST_CHECK;
 
 /* Read a whole dataset whose shape must be `dims` (converted to `dtype` by HDF5 where the file's type differs).
  * LOOM_EDATA with file, dataset, both shapes if they differ, or if a checksum fails. */
@@ -57,10 +58,12 @@ int layer_read(const struct layer_reader *self, const char *name, enum layer_dty
                size_t rank, void *data) LOOM_MUST_CHECK;
 
 /* Attributes of the root; LOOM_EDATA if missing or of another type. Text is cut to `size` with its NUL. */
-int layer_read_text(const struct layer_reader *self, const char *name, char *text, size_t size) LOOM_MUST_CHECK;
+int layer_read_text(const struct layer_reader *self, const char *name, char *text,
+                    size_t size) LOOM_MUST_CHECK;
 int layer_read_integer(const struct layer_reader *self, const char *name, int64_t *value) LOOM_MUST_CHECK;
 int layer_read_real(const struct layer_reader *self, const char *name, double *value) LOOM_MUST_CHECK;
-int layer_read_integers(const struct layer_reader *self, const char *name, int64_t *values, size_t n) LOOM_MUST_CHECK;
+int layer_read_integers(const struct layer_reader *self, const char *name, int64_t *values,
+                        size_t n) LOOM_MUST_CHECK;
 
 /* Path the reader was opened on; borrowed. */
 const char *layer_path(const struct layer_reader *self);

@@ -338,7 +338,7 @@ int message_read(struct message *message, const void *bytes, size_t size)
 int message_rows(const struct message *message, const struct stream_info *info,
                  const uint8_t *rows[STREAM_FIELDS_MAX])
 {
-    struct stream_field fields[STREAM_FIELDS_MAX];
+    struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
     size_t n_fields = stream_fields(info, fields);
     for (size_t f = 0; f < STREAM_FIELDS_MAX; f++) {
         rows[f] = NULL;
@@ -529,7 +529,7 @@ int message_write_fetch(zmq_msg_t *out, const char *id, uint64_t from, uint64_t 
 
 int message_write_data(zmq_msg_t *out, const struct stream_info *info, const struct block *block, bool eos)
 {
-    struct stream_field fields[STREAM_FIELDS_MAX];
+    struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
     size_t n_fields = stream_fields(info, fields);
     struct writer w;
     writer_init(&w, MESSAGE_DATA, 4 + n_fields + (block->n_metrics > 0 ? 1 : 0));

@@ -193,7 +193,7 @@ static int load_done(struct producer *self)
 
 int producer_start(struct producer *self, const struct stream_info *info, uint64_t base)
 {
-    struct stream_field fields[STREAM_FIELDS_MAX];
+    struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
     self->info = *info;
     size_t n_fields = stream_fields(info, fields);
     for (size_t f = 0; f < n_fields; f++) {
@@ -385,8 +385,8 @@ static int make(struct producer *self, uint64_t seq, struct held **held_p)
 static int cut(struct producer *self, struct held *held, uint64_t from, uint64_t n, zmq_msg_t *reply)
 {
     static struct message message; /* large, and this process has one thread that serves */
-    const uint8_t *rows[STREAM_FIELDS_MAX];
-    struct stream_field fields[STREAM_FIELDS_MAX];
+    const uint8_t *rows[STREAM_FIELDS_MAX] = {NULL};
+    struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
     int status = message_read(&message, zmq_msg_data(&held->reply), zmq_msg_size(&held->reply));
     if (status == 0) {
         status = message_rows(&message, &self->info, rows);
@@ -639,7 +639,7 @@ bool producer_finished(struct producer *self)
 
 bool producer_has_room(struct producer *self, size_t n)
 {
-    struct stream_field fields[STREAM_FIELDS_MAX];
+    struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
     size_t n_fields = stream_fields(&self->info, fields);
     uint64_t needed = 0;
     for (size_t f = 0; f < n_fields; f++) {

@@ -30,7 +30,7 @@
 #include "stage_options.h"
 
 #define POLL_MS 100           /* how long the loop sleeps at most */
-#define TAP_HWM 64            /* messages of a tap queued here; then they are dropped */
+#define TAP_HWM 4             /* messages of a tap queued here, each with all weights; then they are dropped */
 #define PROGRESS_JSON_MS 500  /* between two progress lines for the launcher */
 #define PROGRESS_TEXT_MS 5000 /* and for a person */
 #define FAREWELL_MS 10000     /* how long a finished stage tries to tell a silent producer */
@@ -268,7 +268,7 @@ static int configure(struct runner *self)
     if (status < 0) {
         return status;
     }
-    struct stream_field fields[STREAM_FIELDS_MAX];
+    struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
     size_t n_fields = stage->output == STREAM_NONE ? 0 : stream_fields(output, fields);
     uint64_t frame_bytes = 1;
     for (size_t f = 0; f < n_fields; f++) {
@@ -664,8 +664,8 @@ static int drain(struct runner *self)
 /* Whether all is said and done; a producer that has gone silent is not waited for long: our work is safe. */
 static bool is_finished(struct runner *self)
 {
-    if (is_viewer(self)) {
-        return false;
+    if (is_viewer(self)) { /* one without taps has only files to show; others look until they are stopped */
+        return self->options.n_taps == 0;
     }
     if (self->producer != NULL && !producer_finished(self->producer)) {
         return false;
@@ -769,7 +769,7 @@ static int run(struct runner *self)
         log_info("computes with body '%s'", self->output.body);
     }
     status = run_loop(self);
-    if ((status == 0 && stop_requested) || state_is_whole(self, status)) {
+    if ((status == 0 && (stop_requested || is_viewer(self))) || state_is_whole(self, status)) {
         return stop(self, status);
     }
     return status;

@@ -14,7 +14,7 @@
 
 enum stream_kind {
     STREAM_NONE,
-    STREAM_FRAMES,      /* pictures: data n x height x width, u1 (value / 255) or f4; at n x 2 i4 (x, y), optional */
+    STREAM_FRAMES, /* pictures: data n x height x width, u1 (value / 255) or f4; at n x 2 i4 (x, y), optional */
     STREAM_CODES,       /* sparse codes: index n x k u4 (ascending), value n x k f4 */
     STREAM_ACTIVATIONS, /* data n x M f4 */
 };
@@ -28,10 +28,11 @@ enum stream_dtype { STREAM_U1, STREAM_F4 };
 #define STREAM_METRIC_NAME_BYTES 48
 
 struct stream_info {
-    char id[STREAM_ID_BYTES];     /* hash of all that made it */
+    char id[STREAM_ID_BYTES];      /* hash of all that made it */
     char stage[STREAM_NAME_BYTES]; /* what kind of stage made it: generate, sparse, ... */
-    char name[STREAM_NAME_BYTES]; /* that stage's name in its run */
-    char body[STREAM_NAME_BYTES]; /* what computed it, where several could: cpu, reference, ...; "" otherwise */
+    char name[STREAM_NAME_BYTES];  /* that stage's name in its run */
+    char body
+        [STREAM_NAME_BYTES]; /* what computed it, where several could: cpu, reference, ...; "" otherwise */
     enum stream_kind kind;
     enum stream_dtype dtype; /* of `data` of frames; STREAM_F4 otherwise */
     size_t height, width;    /* frames: of the picture */
@@ -61,18 +62,18 @@ int stream_info_check(const struct stream_info *info) LOOM_MUST_CHECK;
 /* n frames from number seq on. Field pointers are aligned for their type and valid until the next call of the
  * runner. What each holds, in order:  frames: data, at;  codes: index, value;  activations: data. */
 struct block {
-    uint64_t seq;                     /* number of the first frame */
-    size_t n;                         /* frames */
-    void *fields[STREAM_FIELDS_MAX];  /* n rows each; NULL where the stream has no such field */
+    uint64_t seq;                              /* number of the first frame */
+    size_t n;                                  /* frames */
+    void *fields[STREAM_FIELDS_MAX];           /* n rows each; NULL where the stream has no such field */
     struct metric metrics[STREAM_METRICS_MAX]; /* of the pass that this block ends; else none */
     size_t n_metrics;
 };
 
 /* A layer's weights as a stage shows them to a tap. */
 struct stage_weights {
-    const float *data;               /* rows x cols, owned by the stage, valid until its next hook */
+    const float *data; /* rows x cols, owned by the stage, valid until its next hook */
     size_t rows, cols;
-    size_t grid_x, grid_y;           /* of the units: rows = grid_x * grid_y */
+    size_t grid_x, grid_y;            /* of the units: rows = grid_x * grid_y */
     size_t input_width, input_height; /* how a unit's weights are shown: cols = input_width * input_height */
 };
 

@@ -1,0 +1,264 @@
+/* See draw.h. */
+#include "draw.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { WHITE = 255, BLACK = 0, SUBDUED = 85, SEPARATOR = 176, FRAME = 150 };
+
+/* ---- numbers to shades ---- */
+
+/* ColorBrewer's nine-class "Greys" (Cynthia Brewer, Pennsylvania State University), from light to dark. */
+static const uint8_t greys[] = {0xff, 0xf0, 0xd9, 0xbd, 0x96, 0x73, 0x52, 0x25, 0x00};
+
+/* The shade of a part (0..1) of the maximum; white for anything that is not in (0, 1]. */
+static uint8_t shade_of(double part)
+{
+    if (!(part > 0))
+        return WHITE;
+    const double place = (part < 1 ? part : 1) * (sizeof greys - 1);
+    const size_t below = place < sizeof greys - 2 ? (size_t)place : sizeof greys - 2;
+    const double step = place - (double)below;
+    return (uint8_t)lround(greys[below] + step * ((double)greys[below + 1] - greys[below]));
+}
+
+struct summary {
+    double max;                  /* of the finite numbers, at least 0 */
+    size_t not_finite, negative; /* how many */
+};
+
+static struct summary summarize(const struct draw_map *map)
+{
+    struct summary summary = {0};
+    const size_t n = map->grid_x * map->grid_y * map->tile_width * map->tile_height;
+    for (size_t i = 0; i < n; i++) {
+        const float value = map->data[i];
+        if (!isfinite(value))
+            summary.not_finite++;
+        else if (value < 0)
+            summary.negative++;
+        else if (value > summary.max)
+            summary.max = value;
+    }
+    return summary;
+}
+
+/* ---- what is shown, and how large ---- */
+
+struct layout {
+    size_t units_x, units_y;     /* shown, from the upper left */
+    size_t numbers_x, numbers_y; /* of each unit, likewise */
+    size_t scale;                /* pixels a number */
+    size_t gap;                  /* pixels between units */
+    size_t width, height;        /* pixels */
+};
+
+static size_t at_most(size_t value, size_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+static size_t at_least(size_t value, size_t limit)
+{
+    return value > limit ? value : limit;
+}
+
+static struct layout lay_out(const struct draw_map *map)
+{
+    struct layout layout = {.gap = map->separators ? 1 : 0};
+    layout.numbers_x = at_most(map->tile_width, DRAW_SIDE_MAX);
+    layout.numbers_y = at_most(map->tile_height, DRAW_SIDE_MAX);
+    layout.units_x = at_most(map->grid_x, (DRAW_SIDE_MAX + layout.gap) / (layout.numbers_x + layout.gap));
+    layout.units_y = at_most(map->grid_y, (DRAW_SIDE_MAX + layout.gap) / (layout.numbers_y + layout.gap));
+    const size_t gaps = layout.gap * at_least(layout.units_x - 1, layout.units_y - 1);
+    const size_t longer = at_least(layout.units_x * layout.numbers_x, layout.units_y * layout.numbers_y);
+    const size_t largest = at_least((DRAW_SIDE_MAX - at_most(gaps, DRAW_SIDE_MAX)) / longer, 1);
+    const size_t usual = at_least((map->side != 0 ? map->side : DRAW_SIDE_USUAL) / longer, 1);
+    layout.scale = at_most(map->scale != 0 ? map->scale : usual, largest);
+    layout.width = layout.units_x * layout.numbers_x * layout.scale + (layout.units_x - 1) * layout.gap;
+    layout.height = layout.units_y * layout.numbers_y * layout.scale + (layout.units_y - 1) * layout.gap;
+    return layout;
+}
+
+static void add_note(char note[DRAW_NOTE_BYTES], const char *text)
+{
+    const size_t used = strlen(note);
+    snprintf(note + used, DRAW_NOTE_BYTES - used, "%s%s", used > 0 ? "; " : "", text);
+}
+
+static void write_note(char note[DRAW_NOTE_BYTES], const struct draw_map *map, const struct layout *layout,
+                       const struct summary *summary)
+{
+    char text[120];
+    note[0] = '\0';
+    if (layout->units_x < map->grid_x || layout->units_y < map->grid_y) {
+        snprintf(text, sizeof text, "only the first %zu × %zu of %zu × %zu units are shown", layout->units_x,
+                 layout->units_y, map->grid_x, map->grid_y);
+        add_note(note, text);
+    }
+    if (layout->numbers_x < map->tile_width || layout->numbers_y < map->tile_height) {
+        snprintf(text, sizeof text, "only the first %zu × %zu of %zu × %zu numbers are shown",
+                 layout->numbers_x, layout->numbers_y, map->tile_width, map->tile_height);
+        add_note(note, text);
+    }
+    if (summary->not_finite > 0) {
+        snprintf(text, sizeof text, "numbers that are not finite, left white: %zu", summary->not_finite);
+        add_note(note, text);
+    }
+    if (summary->negative > 0) {
+        snprintf(text, sizeof text, "numbers below 0, left white: %zu", summary->negative);
+        add_note(note, text);
+    }
+}
+
+void draw_map_note(char note[DRAW_NOTE_BYTES], const struct draw_map *map)
+{
+    const struct layout layout = lay_out(map);
+    const struct summary summary = summarize(map);
+    write_note(note, map, &layout, &summary);
+}
+
+/* ---- painting ---- */
+
+static void fill(struct image *image, size_t x, size_t y, size_t width, size_t height, uint8_t shade)
+{
+    for (size_t row = 0; row < height; row++)
+        memset(image->pixels + (y + row) * image->width + x, shade, width);
+}
+
+/* Paint the map with its upper left corner at (left, top). */
+static void paint(struct image *image, size_t left, size_t top, const struct draw_map *map,
+                  const struct layout *layout, double max)
+{
+    const size_t scale = layout->scale;
+    if (layout->gap > 0)
+        fill(image, left, top, layout->width, layout->height, SEPARATOR);
+    for (size_t unit_y = 0; unit_y < layout->units_y; unit_y++) {
+        for (size_t unit_x = 0; unit_x < layout->units_x; unit_x++) {
+            const float *tile =
+                map->data + (unit_y * map->grid_x + unit_x) * map->tile_width * map->tile_height;
+            const size_t x0 = left + unit_x * (layout->numbers_x * scale + layout->gap);
+            const size_t y0 = top + unit_y * (layout->numbers_y * scale + layout->gap);
+            for (size_t y = 0; y < layout->numbers_y; y++) {
+                for (size_t x = 0; x < layout->numbers_x; x++) {
+                    const float value = tile[y * map->tile_width + x];
+                    const uint8_t shade = isfinite(value) ? shade_of(value / max) : WHITE;
+                    fill(image, x0 + x * scale, y0 + y * scale, scale, scale, shade);
+                }
+            }
+        }
+    }
+}
+
+int draw_map_plain(struct image *out, const struct draw_map *map)
+{
+    const struct layout layout = lay_out(map);
+    const struct summary summary = summarize(map);
+    const int status = image_init(out, layout.width, layout.height, 1, WHITE);
+    if (status == LOOM_OK)
+        paint(out, 0, 0, map, &layout, summary.max);
+    return status;
+}
+
+/* A line one pixel (or `thickness`) wide just around a rectangle. */
+static void frame(struct image *image, size_t x, size_t y, size_t width, size_t height, size_t thickness)
+{
+    fill(image, x - thickness, y - thickness, width + 2 * thickness, thickness, FRAME);
+    fill(image, x - thickness, y + height, width + 2 * thickness, thickness, FRAME);
+    fill(image, x - thickness, y, thickness, height, FRAME);
+    fill(image, x + width, y, thickness, height, FRAME);
+}
+
+/* Sizes of everything around the map, in pixels; letters grow with the map so that prints stay legible. */
+struct page {
+    size_t title, label; /* letters */
+    size_t margin, gap;
+    size_t line;  /* thickness */
+    size_t lines; /* height of title, subtitle and note together */
+    size_t bar_width, bar_height, tick;
+    size_t width, height;
+};
+
+enum { TICKS = 3 };
+
+static void write_tick(char text[32], double max, size_t i)
+{
+    snprintf(text, 32, "%.3g", max * (double)i / (TICKS - 1));
+}
+
+static struct page plan(const struct draw_map *map, const struct layout *layout, const char *note, double max,
+                        struct text *text)
+{
+    const size_t longer = at_least(layout->width, layout->height);
+    struct page page = {.title = at_least(longer / 45, 18), .line = at_least(longer / 1000, 1)};
+    page.label = page.title * 3 / 4;
+    page.margin = page.title * 5 / 4;
+    page.gap = page.title * 3 / 4;
+    page.bar_width = page.title;
+    page.bar_height = at_least(layout->height, 6 * page.label);
+    page.tick = page.label / 3;
+
+    page.lines = map->title != NULL ? page.title * 4 / 3 : 0;
+    page.lines += map->subtitle != NULL ? page.label * 3 / 2 : 0;
+    page.lines += note[0] != '\0' ? page.label * 3 / 2 : 0;
+    page.lines += page.lines > 0 ? page.gap : 0;
+    size_t ticks = 0;
+    for (size_t i = 0; i < TICKS; i++) {
+        char tick[32];
+        write_tick(tick, max, i);
+        ticks = at_least(ticks, text_width(text, tick, page.label));
+    }
+    size_t width = layout->width + page.gap + page.bar_width + 2 * page.tick + ticks;
+    width = at_least(width, text_width(text, map->title, page.title));
+    width = at_least(width, text_width(text, map->subtitle, page.label));
+    width = at_least(width, text_width(text, note, page.label));
+    page.width = at_most(width + 2 * page.margin, IMAGE_SIDE_MAX);
+    page.height = page.lines + page.bar_height + 2 * page.margin;
+    return page;
+}
+
+static void paint_bar(struct image *image, size_t x, size_t y, const struct page *page, double max,
+                      struct text *text)
+{
+    const size_t height = page->bar_height;
+    for (size_t row = 0; row < height; row++)
+        fill(image, x, y + row, page->bar_width, 1,
+             shade_of(((double)(height - row) - 0.5) / (double)height));
+    frame(image, x, y, page->bar_width, height, page->line);
+    for (size_t i = 0; i < (max > 0 ? TICKS : 1); i++) { /* an empty map has only a 0 */
+        char tick[32];
+        write_tick(tick, max, i);
+        const size_t at = y + (height - page->line) * (TICKS - 1 - i) / (TICKS - 1);
+        fill(image, x + page->bar_width, at, page->tick, page->line, FRAME);
+        text_draw(text, image, x + page->bar_width + 2 * page->tick, at + page->label * 3 / 8, tick,
+                  page->label, BLACK);
+    }
+}
+
+int draw_map_labelled(struct image *out, const struct draw_map *map, struct text *text)
+{
+    const struct layout layout = lay_out(map);
+    const struct summary summary = summarize(map);
+    char note[DRAW_NOTE_BYTES];
+    write_note(note, map, &layout, &summary);
+    const struct page page = plan(map, &layout, note, summary.max, text);
+    const int status = image_init(out, page.width, page.height, 1, WHITE);
+    if (status != LOOM_OK)
+        return status;
+
+    size_t y = page.margin;
+    if (map->title != NULL)
+        text_draw(text, out, page.margin, y + page.title, map->title, page.title, BLACK);
+    y += map->title != NULL ? page.title * 4 / 3 : 0;
+    if (map->subtitle != NULL)
+        text_draw(text, out, page.margin, y + page.label, map->subtitle, page.label, SUBDUED);
+    y += map->subtitle != NULL ? page.label * 3 / 2 : 0;
+    text_draw(text, out, page.margin, y + page.label, note, page.label, BLACK);
+
+    y = page.margin + page.lines;
+    frame(out, page.margin, y, layout.width, layout.height, page.line);
+    paint(out, page.margin, y, map, &layout, summary.max);
+    paint_bar(out, page.margin + layout.width + page.gap, y, &page, summary.max, text);
+    return LOOM_OK;
+}

@@ -1,0 +1,44 @@
+/* Drawing: maps of numbers as grey pictures that can be printed and trusted.
+ *
+ * A map is a grid of units, each a tile of numbers: the weights of a layer, one unit, or (one unit whose tile
+ * is a whole grid) the coverage. 0 is white and the largest number black, along ColorBrewer's "Greys", which
+ * the notebooks used through matplotlib. Numbers become squares of whole pixels, never blurred. No picture is
+ * larger than about DRAW_SIDE_MAX pixels a side: what does not fit at one pixel a number is left out, and the
+ * picture says so. */
+#ifndef LOOM_COMMON_DRAW_H
+#define LOOM_COMMON_DRAW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "error.h"
+#include "image.h"
+#include "text.h"
+
+#define DRAW_SIDE_USUAL 1000 /* pixels of a map's longer side, about, where nothing else is asked for */
+#define DRAW_SIDE_MAX 4000
+#define DRAW_NOTE_BYTES 256
+
+struct draw_map {
+    const float *data;              /* grid_y x grid_x units, each tile_height x tile_width; borrowed */
+    size_t grid_x, grid_y;          /* units, > 0 */
+    size_t tile_width, tile_height; /* numbers, > 0 */
+    const char *title, *subtitle;   /* UTF-8; NULL: none */
+    size_t side;                    /* pixels that the longer side shall have, about; 0: DRAW_SIDE_USUAL */
+    size_t scale;                   /* pixels a number; 0: as `side` asks. Made smaller where too large */
+    bool separators;                /* a thin line between units */
+};
+
+/* The map alone, without margin or text, into *out (grey; made here, freed by the caller with image_fini).
+ * LOOM_EINTERNAL if memory runs out. */
+int draw_map_plain(struct image *out, const struct draw_map *map) LOOM_MUST_CHECK;
+
+/* The map with title, subtitle, a colour bar from 0 to the maximum and its numbers, on a white page. text may
+ * be NULL: the same without letters. Errors and ownership as draw_map_plain. */
+int draw_map_labelled(struct image *out, const struct draw_map *map, struct text *text) LOOM_MUST_CHECK;
+
+/* What a reader of the map must be told: units left out, numbers that are not finite or below 0 (both white).
+ * "" if all is well. draw_map_labelled writes it under the subtitle; for a plain map the caller says it. */
+void draw_map_note(char note[DRAW_NOTE_BYTES], const struct draw_map *map);
+
+#endif

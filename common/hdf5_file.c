@@ -1,0 +1,328 @@
+/* See hdf5_file.h. */
+#include "hdf5_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define IMAGE_STEP_BYTES ((size_t)1 << 20) /* by which a file in memory grows */
+#define SUPERBLOCK_END_OFFSET 28           /* in a superblock of version 3: the file's size */
+#define REASON_BYTES 512
+#define TEXT_BYTES_MAX ((size_t)16 << 20) /* of a text attribute that is read */
+
+void hdf5_quiet(void)
+{
+    static atomic_flag begun = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&begun))
+        H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+/* Keeps the innermost entry of the error stack: the one that says what really happened. Of those about system
+ * calls only the system's own words. */
+static herr_t keep_innermost(unsigned n, const H5E_error2_t *entry, void *text)
+{
+    if (n != 0 || entry->desc == NULL)
+        return 0;
+    static const char mark[] = "error message = '";
+    const char *reason = strstr(entry->desc, mark);
+    reason = reason == NULL ? entry->desc : reason + strlen(mark);
+    snprintf(text, REASON_BYTES, "%.*s", (int)strcspn(reason, "'\n"), reason);
+    return 0;
+}
+
+int hdf5_fail(enum loom_status status, const char *format, ...)
+{
+    char reason[REASON_BYTES] = "no reason given";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
+    H5Eclear2(H5E_DEFAULT);
+    char what[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return error_set(status, "%s: %s (HDF5)", what, reason);
+}
+
+void hdf5_release(hid_t *id_p)
+{
+    if (*id_p >= 0)
+        H5Idec_ref(*id_p);
+    *id_p = HDF5_NONE;
+}
+
+int hdf5_check(const char *path)
+{
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(LOOM_EIO, "cannot open %s: %s", path, strerror(errno));
+    int failed = fstat(fd, &about);
+    close(fd);
+    if (failed)
+        return error_set(LOOM_EIO, "cannot look at %s: %s", path, strerror(errno));
+    if (!S_ISREG(about.st_mode))
+        return error_set(LOOM_EIO, "%s is not a file", path);
+    if (about.st_size == 0)
+        return error_set(LOOM_EDATA, "%s is empty, not an HDF5 file; move it away or name another", path);
+    htri_t is_hdf5 = H5Fis_hdf5(path);
+    if (is_hdf5 < 0)
+        return hdf5_fail(LOOM_EIO, "cannot read %s", path);
+    if (is_hdf5 == 0)
+        return error_set(LOOM_EDATA, "%s is not an HDF5 file; move it away or name another", path);
+    return LOOM_OK;
+}
+
+/* What the core driver calls for its memory. On closing it would free the file's bytes: they are kept
+ * instead. */
+static void *image_malloc(size_t size, H5FD_file_image_op_t operation, void *image)
+{
+    (void)operation;
+    ((struct hdf5_image *)image)->size = size;
+    return malloc(size);
+}
+
+static void *image_realloc(void *bytes, size_t size, H5FD_file_image_op_t operation, void *image)
+{
+    (void)operation;
+    ((struct hdf5_image *)image)->size = size;
+    return realloc(bytes, size);
+}
+
+static herr_t image_free(void *bytes, H5FD_file_image_op_t operation, void *image)
+{
+    if (operation == H5FD_FILE_IMAGE_OP_FILE_CLOSE)
+        ((struct hdf5_image *)image)->bytes = bytes;
+    else
+        free(bytes);
+    return 0;
+}
+
+static void *share_image(void *image)
+{
+    return image;
+}
+
+static herr_t unshare_image(void *image)
+{
+    (void)image;
+    return 0;
+}
+
+int hdf5_image_new(struct hdf5_image *self, hsize_t alignment)
+{
+    hdf5_quiet();
+    *self = HDF5_IMAGE_NONE;
+    H5FD_file_image_callbacks_t memory = {.image_malloc = image_malloc,
+                                          .image_realloc = image_realloc,
+                                          .image_free = image_free,
+                                          .udata_copy = share_image,
+                                          .udata_free = unshare_image,
+                                          .udata = self};
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0 || H5Pset_fapl_core(access, IMAGE_STEP_BYTES, 0) < 0 ||
+        H5Pset_file_image_callbacks(access, &memory) < 0 ||
+        H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) < 0)
+        goto fail;
+    if (alignment > 1 &&
+        (H5Pset_alignment(access, 1, alignment) < 0 || H5Pset_meta_block_size(access, 0) < 0 ||
+         H5Pset_small_data_block_size(access, 0) < 0))
+        goto fail;
+    self->file = H5Fcreate("image", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    if (self->file < 0)
+        goto fail;
+    hdf5_release(&access);
+    return LOOM_OK;
+fail:
+    hdf5_fail(LOOM_EINTERNAL, "cannot begin a file in memory");
+    hdf5_release(&access);
+    return LOOM_EINTERNAL;
+}
+
+int hdf5_image_save(struct hdf5_image *self, struct durable_file *file)
+{
+    uint64_t end = 0; /* of the file: the driver's memory is rounded up */
+    hid_t image = self->file;
+    self->file = HDF5_NONE;
+    if (H5Fclose(image) < 0)
+        return hdf5_fail(LOOM_EINTERNAL, "cannot finish the file %s in memory", file->path);
+    if (self->bytes != NULL && self->size >= SUPERBLOCK_END_OFFSET + sizeof end)
+        memcpy(&end, (const char *)self->bytes + SUPERBLOCK_END_OFFSET, sizeof end);
+    if (end == 0 || end > self->size)
+        return error_set(LOOM_EINTERNAL, "the file %s came out wrong in memory: %llu of %zu bytes",
+                         file->path, (unsigned long long)end, self->size);
+    return durable_file_write(file, self->bytes, (size_t)end);
+}
+
+void hdf5_image_destroy(struct hdf5_image *self)
+{
+    if (self->file >= 0)
+        H5Fclose(self->file);
+    free(self->bytes);
+    *self = HDF5_IMAGE_NONE;
+}
+
+/* Text as h5py reads it into a str: UTF-8 of any length. */
+static hid_t text_type(void)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0))
+        hdf5_release(&type);
+    return type;
+}
+
+/* rank 0: a scalar; 1: n values. */
+static int write_attribute(hid_t object, const char *path, const char *name, hid_t file_type,
+                           hid_t memory_type, int rank, hsize_t n, const void *values)
+{
+    int status = LOOM_OK;
+    hid_t attribute = HDF5_NONE;
+    hid_t space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &n, NULL);
+    if (space >= 0)
+        attribute = H5Acreate2(object, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT);
+    if (attribute < 0 || H5Awrite(attribute, memory_type, values) < 0)
+        status = hdf5_fail(LOOM_EINTERNAL, "cannot write the attribute %s of %s", name, path);
+    hdf5_release(&attribute);
+    hdf5_release(&space);
+    return status;
+}
+
+int hdf5_write_text(hid_t object, const char *path, const char *name, const char *text)
+{
+    hid_t type = text_type();
+    int status = write_attribute(object, path, name, type, type, 0, 1, &text);
+    hdf5_release(&type);
+    return status;
+}
+
+int hdf5_write_texts(hid_t object, const char *path, const char *name, const char *const *texts, size_t n)
+{
+    hid_t type = text_type();
+    int status = write_attribute(object, path, name, type, type, 1, n, texts);
+    hdf5_release(&type);
+    return status;
+}
+
+int hdf5_write_integer(hid_t object, const char *path, const char *name, int64_t value)
+{
+    return write_attribute(object, path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, 0, 1, &value);
+}
+
+int hdf5_write_integers(hid_t object, const char *path, const char *name, const int64_t *values, size_t n)
+{
+    return write_attribute(object, path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, 1, n, values);
+}
+
+int hdf5_write_real(hid_t object, const char *path, const char *name, double value)
+{
+    return write_attribute(object, path, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, 1, &value);
+}
+
+/* Open an attribute that must have n values, and its type. */
+static int open_attribute(hid_t object, const char *path, const char *name, size_t n, hid_t *attribute,
+                          hid_t *type)
+{
+    *attribute = *type = HDF5_NONE;
+    htri_t there = H5Aexists(object, name);
+    if (there == 0)
+        return error_set(LOOM_EDATA, "%s has no attribute %s", path, name);
+    if (there > 0)
+        *attribute = H5Aopen(object, name, H5P_DEFAULT);
+    if (*attribute < 0)
+        return hdf5_fail(LOOM_EDATA, "cannot read the attribute %s of %s", name, path);
+    hid_t space = H5Aget_space(*attribute);
+    hssize_t points = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    hdf5_release(&space);
+    if (points < 0 || (*type = H5Aget_type(*attribute)) < 0) {
+        int status = hdf5_fail(LOOM_EDATA, "cannot read the attribute %s of %s", name, path);
+        hdf5_release(attribute);
+        return status;
+    }
+    if ((uint64_t)points != n) {
+        hdf5_release(attribute);
+        hdf5_release(type);
+        return error_set(LOOM_EDATA, "the attribute %s of %s has %lld values instead of %zu", name, path,
+                         (long long)points, n);
+    }
+    return LOOM_OK;
+}
+
+static int read_numbers(hid_t object, const char *path, const char *name, hid_t memory_type, void *values,
+                        size_t n)
+{
+    hid_t attribute, type;
+    int status = open_attribute(object, path, name, n, &attribute, &type);
+    if (status != LOOM_OK)
+        return status;
+    H5T_class_t class = H5Tget_class(type);
+    if (class != H5T_INTEGER && (class != H5T_FLOAT || memory_type == H5T_NATIVE_INT64))
+        status = error_set(LOOM_EDATA, "the attribute %s of %s is not %s", name, path,
+                           memory_type == H5T_NATIVE_INT64 ? "an integer" : "a number");
+    else if (H5Aread(attribute, memory_type, values) < 0)
+        status = hdf5_fail(LOOM_EDATA, "cannot read the attribute %s of %s", name, path);
+    hdf5_release(&attribute);
+    hdf5_release(&type);
+    return status;
+}
+
+int hdf5_read_integers(hid_t object, const char *path, const char *name, int64_t *values, size_t n)
+{
+    return read_numbers(object, path, name, H5T_NATIVE_INT64, values, n);
+}
+
+int hdf5_read_real(hid_t object, const char *path, const char *name, double *value)
+{
+    return read_numbers(object, path, name, H5T_NATIVE_DOUBLE, value, 1);
+}
+
+/* Read a text of fixed length, as MATLAB and Fortran write them: padded with NULs or spaces. */
+static int read_fixed(hid_t attribute, hid_t type, char *text, size_t size)
+{
+    size_t length = H5Tget_size(type);
+    if (length == 0 || length > TEXT_BYTES_MAX)
+        return -1;
+    char *whole = calloc(length + 1, 1);
+    if (whole == NULL || H5Aread(attribute, type, whole) < 0) {
+        free(whole);
+        return -1;
+    }
+    length = strlen(whole);
+    if (H5Tget_strpad(type) == H5T_STR_SPACEPAD)
+        while (length > 0 && whole[length - 1] == ' ')
+            whole[--length] = '\0';
+    snprintf(text, size, "%s", whole);
+    free(whole);
+    return 0;
+}
+
+static int read_variable(hid_t attribute, hid_t type, char *text, size_t size)
+{
+    char *whole = NULL;
+    if (H5Aread(attribute, type, &whole) < 0)
+        return -1;
+    snprintf(text, size, "%s", whole == NULL ? "" : whole);
+    H5free_memory(whole);
+    return 0;
+}
+
+int hdf5_read_text(hid_t object, const char *path, const char *name, char *text, size_t size)
+{
+    hid_t attribute, type;
+    int status = open_attribute(object, path, name, 1, &attribute, &type);
+    if (status != LOOM_OK)
+        return status;
+    if (H5Tget_class(type) != H5T_STRING)
+        status = error_set(LOOM_EDATA, "the attribute %s of %s is not text", name, path);
+    else if ((H5Tis_variable_str(type) > 0 ? read_variable : read_fixed)(attribute, type, text, size) < 0)
+        status = hdf5_fail(LOOM_EDATA, "cannot read the attribute %s of %s", name, path);
+    hdf5_release(&attribute);
+    hdf5_release(&type);
+    return status;
+}

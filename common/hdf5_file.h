@@ -1,0 +1,71 @@
+/* What layer.c and recording.c share of HDF5: its errors as one sentence, attributes, and files built in
+ * memory.
+ *
+ * New files are built in memory and then written with plain write(): HDF5 cannot recover from a write that
+ * fails (a full disk leaves it with files that it can neither flush nor close), so it is not given one. The
+ * bytes are taken from HDF5's core driver when it lets go of them, not with H5Fget_file_image, whose images
+ * have a wrong checksum (HDF5 issue 1915).
+ *
+ * HDF5 reports failures on a stack of its own and prints it; hdf5_quiet() stops the printing. Source: the
+ * HDF5 reference manual and file format specification, version 1.10. */
+#ifndef LOOM_COMMON_HDF5_FILE_H
+#define LOOM_COMMON_HDF5_FILE_H
+
+#include <hdf5.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "durable_file.h"
+#include "error.h"
+
+#define HDF5_NONE ((hid_t)-1)
+
+/* To be called before anything else of HDF5, by every thread: stop it from printing, and from tidying up at exit, where
+ * it crashes if a file could not be closed. More than once does no harm. */
+void hdf5_quiet(void);
+
+/* Record "what: HDF5's own reason" and return `status`; to be called directly after the call that failed. */
+int hdf5_fail(enum loom_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Close any kind of identifier but a file's and make it HDF5_NONE; harmless on HDF5_NONE. */
+void hdf5_release(hid_t *id_p);
+
+/* Whether `path` can be read (LOOM_EIO) and is an HDF5 file at all (LOOM_EDATA). */
+int hdf5_check(const char *path) LOOM_MUST_CHECK;
+
+/* A file in memory. */
+struct hdf5_image {
+    hid_t file;  /* to be filled; HDF5_NONE: none */
+    void *bytes; /* of the file, once it is closed; owned */
+    size_t size; /* of `bytes` */
+};
+
+#define HDF5_IMAGE_NONE ((struct hdf5_image){HDF5_NONE, NULL, 0})
+
+/* Begin a file in memory, in the newest format of HDF5 1.10; *self must stay where it is. alignment: every
+ * object of the file starts at a multiple of it; 1: none. */
+int hdf5_image_new(struct hdf5_image *self, hsize_t alignment) LOOM_MUST_CHECK;
+
+/* Close the file in memory and write it to `file`. */
+int hdf5_image_save(struct hdf5_image *self, struct durable_file *file) LOOM_MUST_CHECK;
+
+/* Forget it; harmless on HDF5_IMAGE_NONE and when repeated. */
+void hdf5_image_destroy(struct hdf5_image *self);
+
+/* Attributes of an object (file: the root). path: of the file, for messages. */
+int hdf5_write_text(hid_t object, const char *path, const char *name, const char *text) LOOM_MUST_CHECK;
+int hdf5_write_texts(hid_t object, const char *path, const char *name, const char *const *texts,
+                     size_t n) LOOM_MUST_CHECK;
+int hdf5_write_integer(hid_t object, const char *path, const char *name, int64_t value) LOOM_MUST_CHECK;
+int hdf5_write_integers(hid_t object, const char *path, const char *name, const int64_t *values,
+                        size_t n) LOOM_MUST_CHECK;
+int hdf5_write_real(hid_t object, const char *path, const char *name, double value) LOOM_MUST_CHECK;
+
+/* The same way back: LOOM_EDATA if missing, of another type, or not of n values. Text is cut to `size` with
+ * its NUL; integers are taken as reals, not the other way round. */
+int hdf5_read_text(hid_t object, const char *path, const char *name, char *text, size_t size) LOOM_MUST_CHECK;
+int hdf5_read_integers(hid_t object, const char *path, const char *name, int64_t *values,
+                       size_t n) LOOM_MUST_CHECK;
+int hdf5_read_real(hid_t object, const char *path, const char *name, double *value) LOOM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,239 @@
+/* render: pictures of the layers, while they learn and when they are done.
+ *
+ * It only looks at taps, so it changes nothing and holds up nobody: stop it, and training goes on; what it
+ * misses is missing from the pictures only until the next message.
+ *
+ * Whenever a layer shows its weights it draws
+ *     NAME.png                 the weight map, in grid order, with a colour bar
+ *     NAME-plain.png           the map alone
+ * and for an invariant layer, if the weights of the sparse layer below it are known,
+ *     NAME-prototypes.png      each invariant unit seen in pixels: its weights times the sparse ones
+ *     NAME-coverage.png        for each sparse unit, the sum of its weights to all invariant units
+ *     NAME-least-covered.png   the sparse unit at the low end of that,
+ *     NAME-most-covered.png    and at the high end
+ *
+ * At the end everything is drawn once more from the layer files themselves, so the pictures that stay are
+ * true even if messages were lost, or the renderer was killed and started again.
+ *
+ * A picture that cannot be made is logged and never an error while others train; at the end it is one.
+ *
+ * Limits: pictures of about 4000 pixels a side (draw.h); prototypes of very large layers are left out
+ * (gallery.c). While training, a tap does not say what an invariant layer was trained on: its sparse layer is
+ * the only one with as many units as it has inputs; if there are two such, its pictures wait for the end. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "gallery.h"
+#include "log.h"
+#include "shown.h"
+#include "stage.h"
+
+struct render {
+    char *layers;    /* folder of layer files; "": the run's */
+    char *pictures;  /* folder to draw into; "": the run's, or ./pictures */
+    int64_t scale;   /* pixels a weight; 0: so that a map has about DRAW_SIDE_USUAL pixels */
+    bool separators; /* lines between units */
+
+    struct gallery gallery;
+    struct shelf sparse; /* the sparse layers known */
+};
+
+#define FIELD(field) offsetof(struct render, field)
+
+static const struct param params[] = {
+    {.name = "layers",
+     .type = PARAM_PATH,
+     .offset = FIELD(layers),
+     .fallback = "",
+     .unit = "",
+     .help = "folder of the layer files that are drawn at the end; empty: layers in the run's folder",
+     .flags = PARAM_LOCAL},
+    {.name = "pictures",
+     .type = PARAM_PATH,
+     .offset = FIELD(pictures),
+     .fallback = "",
+     .unit = "",
+     .help = "folder to draw into; empty: pictures in the run's folder, or here without a run",
+     .flags = PARAM_LOCAL},
+    {.name = "scale",
+     .type = PARAM_INTEGER,
+     .offset = FIELD(scale),
+     .fallback = "0",
+     .min = 0,
+     .max = 100,
+     .unit = "pixels",
+     .help = "side of the square that shows one weight; 0: maps of about 1000 pixels",
+     .flags = PARAM_LOCAL},
+    {.name = "separators",
+     .type = PARAM_BOOLEAN,
+     .offset = FIELD(separators),
+     .fallback = "false",
+     .unit = "",
+     .help = "draw thin lines between units",
+     .flags = PARAM_LOCAL},
+    {0},
+};
+
+/* Put a default in an empty path: RUN/NAME, or `otherwise`. */
+static int settle_path(char **path, const char *run, const char *name, const char *otherwise)
+{
+    if (*path != NULL && (*path)[0] != '\0')
+        return LOOM_OK;
+    char *settled = NULL;
+    if ((run != NULL ? asprintf(&settled, "%s/%s", run, name) : asprintf(&settled, "%s", otherwise)) < 0)
+        return error_set(LOOM_EINTERNAL, "no memory for a path");
+    free(*path);
+    *path = settled;
+    return LOOM_OK;
+}
+
+/* Make a folder and those above it. */
+static int make_folder(const char *path)
+{
+    char *part = strdup(path);
+    if (part == NULL)
+        return error_set(LOOM_EINTERNAL, "no memory for a path");
+    for (char *at = part + 1; *at != '\0'; at++) {
+        if (*at == '/') {
+            *at = '\0';
+            (void)mkdir(part, 0777); /* if it fails and matters, the last one fails too */
+            *at = '/';
+        }
+    }
+    const int made = mkdir(part, 0777);
+    const int reason = errno;
+    free(part);
+    struct stat status;
+    if (made == 0 || (stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
+        return LOOM_OK;
+    return error_set(LOOM_EIO, "cannot make the folder %s for pictures: %s", path, strerror(reason));
+}
+
+static int render_open(const struct stage_context *context, void *state)
+{
+    struct render *self = state;
+    int status = settle_path(&self->layers, context->run, "layers", "");
+    if (status == LOOM_OK)
+        status = settle_path(&self->pictures, context->run, "pictures", "pictures");
+    if (status == LOOM_OK)
+        status = make_folder(self->pictures);
+    if (status != LOOM_OK)
+        return status;
+    self->gallery.folder = self->pictures;
+    self->gallery.scale = (size_t)self->scale;
+    self->gallery.separators = self->separators;
+    if (text_new(&self->gallery.text) != LOOM_OK)
+        log_warning("pictures will have no letters: %s", error_message());
+    return LOOM_OK;
+}
+
+/* Draw a layer; a sparse one is kept for those above it. */
+static void take(struct render *self, struct shown *layer)
+{
+    const bool invariant = strcmp(layer->stage, "invariant") == 0;
+    gallery_draw(&self->gallery, layer, invariant ? shelf_find(&self->sparse, layer) : NULL);
+    if (strcmp(layer->stage, "sparse") == 0) {
+        const int status = shelf_keep(&self->sparse, layer);
+        if (status != LOOM_OK)
+            gallery_note_failure(&self->gallery, status);
+    }
+}
+
+static int render_tap(const struct stage_context *context, void *state, const struct stage_tap *message)
+{
+    (void)context;
+    struct render *self = state;
+    if (message->weights.data == NULL)
+        return LOOM_OK;
+    struct shown layer = {.frames = message->frame, .weights = message->weights};
+    snprintf(layer.id, sizeof layer.id, "%s", message->id);
+    snprintf(layer.stage, sizeof layer.stage, "%s", message->stage);
+    snprintf(layer.name, sizeof layer.name, "%s", message->name);
+    if (shown_check(&layer) == LOOM_OK)
+        take(self, &layer);
+    else
+        log_warning("weights from a tap are passed over: %s", error_message());
+    return LOOM_OK;
+}
+
+static int is_layer_file(const struct dirent *entry)
+{
+    const size_t n = strlen(entry->d_name);
+    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
+}
+
+/* Draw the layer files of a folder: those of sparse layers first, for the others need them. false: there is
+ * no such folder. */
+static bool draw_files(struct render *self, const char *folder)
+{
+    struct dirent **entries = NULL;
+    const int n = scandir(folder, &entries, is_layer_file, alphasort);
+    if (n < 0) {
+        log_warning("no layer files are drawn: cannot read the folder %s: %s", folder, strerror(errno));
+        return false;
+    }
+    shelf_fini(&self->sparse); /* files say more than taps did */
+    for (int sparse = 1; sparse >= 0; sparse--) {
+        for (int i = 0; i < n; i++) {
+            struct shown layer;
+            if (shown_read(&layer, folder, entries[i]->d_name, sparse == 1) == LOOM_OK) {
+                if (layer.weights.data != NULL)
+                    take(self, &layer);
+                shown_fini(&layer);
+            } else if (sparse == 0) { /* read for the second time: said once */
+                log_warning("passed over: %s", error_message());
+            }
+        }
+    }
+    for (int i = 0; i < n; i++)
+        free(entries[i]);
+    free(entries);
+    return true;
+}
+
+static int render_drain(const struct stage_context *context, void *state)
+{
+    (void)context;
+    struct render *self = state;
+    if (self->layers[0] == '\0')
+        return LOOM_OK;
+    self->gallery.final = true;
+    self->gallery.failures = 0;
+    if (!draw_files(self, self->layers))
+        return LOOM_OK;
+    if (self->gallery.failures > 0)
+        return error_set(self->gallery.failure, "%zu pictures could not be made; the last: %s",
+                         self->gallery.failures, self->gallery.why != NULL ? self->gallery.why : "no memory");
+    log_info("pictures are in %s", self->pictures);
+    return LOOM_OK;
+}
+
+static void render_close(const struct stage_context *context, void *state)
+{
+    (void)context;
+    struct render *self = state;
+    shelf_fini(&self->sparse);
+    gallery_fini(&self->gallery);
+}
+
+static const struct stage stage = {
+    .name = "render",
+    .summary = "pictures of the layers, while they learn and when they are done",
+    .taps = true,
+    .output = STREAM_NONE,
+    .state_bytes = sizeof(struct render),
+    .params = params,
+    .open = render_open,
+    .tap = render_tap,
+    .drain = render_drain,
+    .close = render_close,
+};
+
+int main(int argc, char **argv)
+{
+    return stage_main(&stage, argc, argv);
+}

@@ -1,0 +1,445 @@
+#!/usr/bin/python3
+"""The pipeline end to end, as real processes on real digits: the same bits however messages are cut, whoever is killed and
+when, and one clear error for every kind of rubbish.
+
+    tests/test_pipeline.py FOLDER_OF_PROGRAMS [unittest arguments]
+
+LOOM_KILLS (default 2) is how often each stage is killed, for each transport; the release check uses 20."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import zlib
+
+import h5py
+import msgpack
+import numpy
+import zmq
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BIN = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and os.path.isdir(sys.argv[1]) else ""
+KILLS = int(os.environ.get("LOOM_KILLS", "2"))
+DIGITS = os.path.join(SOURCE, "pipelines", "tapestries", "mnist-0.png")
+PATIENCE = 120  # seconds until a test gives up; never a measure of speed
+
+PIPELINE = """
+name: test
+stages:
+  window: {{stage: generate, tapestry: {digits}, frames: 1000, passes: {passes}, seed: 1, block: {block}}}
+  sparse: {{stage: sparse, in: window, grid: [12, 10], winners: 3, rate: 0.02, radius: 1, strength: 0.5, seed: 2,
+           block: {block}, checkpoint: {checkpoint}}}
+  topo:   {{stage: invariant, rule: topo, in: sparse, grid: [5, 4], radius: 1, strength: 0.1, normalize_every: 300, seed: 3,
+           block: {block}, checkpoint: {checkpoint}}}
+  tape:   {{stage: record, in: [window, sparse, topo], checkpoint: {checkpoint}}}
+"""
+
+
+def program(name):
+    return os.path.join(BIN, name)
+
+
+def datasets(path):
+    """Every dataset of a file: name -> (type, shape, hash of the bytes)."""
+    found = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset):
+            data = item[()]
+            found[name] = (str(item.dtype), item.shape, hashlib.sha256(numpy.ascontiguousarray(data).tobytes()).hexdigest())
+
+    with h5py.File(path, "r") as file:
+        file.visititems(note)
+    return found
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="loom-pipeline-")
+        self.children = []
+
+    def tearDown(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            for pipe in (child.stdout, child.stderr):
+                if pipe:
+                    pipe.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def write(self, text, name="test.yaml", **values):
+        settings = {"digits": DIGITS, "passes": 3, "block": 64, "checkpoint": 5}
+        settings.update(values)
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text.format(**settings) if "{digits}" in text or "{{" in text else text)
+        return self.path(name)
+
+    def start(self, *command, **options):
+        child = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+        self.children.append(child)
+        return child
+
+    def finish(self, child, code=0):
+        try:
+            out, err = child.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            out, err = child.communicate()
+            self.fail(f"did not end; it said:\n{out[-3000:]}\n{err[-3000:]}")
+        self.assertEqual(child.returncode, code, f"it said:\n{out[-3000:]}\n{err[-3000:]}")
+        return out + err
+
+    def loom(self, *arguments, code=0):
+        return self.finish(self.start(program("loom"), *arguments), code)
+
+    def run_pipeline(self, run, *arguments, code=0, **values):
+        """Run PIPELINE into folder `run`; returns what was said."""
+        return self.loom("run", self.write(PIPELINE, **values), "--dir", run, *arguments, code=code)
+
+    def result(self, run, layers=("sparse", "topo"), recording="tape"):
+        files = {f"layers/{name}": datasets(self.path(run, "layers", name + ".h5")) for name in layers}
+        if recording:
+            files["recording"] = datasets(self.path(run, "recordings", recording + ".h5"))
+        return files
+
+    def stage_pid(self, launcher, name):
+        """Process number of the stage `name` of a launcher, or None."""
+        try:
+            with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
+                children = file.read().split()
+        except FileNotFoundError:
+            return None
+        for child in children:
+            try:
+                with open(f"/proc/{child}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if b"--name" in words and words[words.index(b"--name") + 1] == name.encode():
+                return int(child)
+        return None
+
+    def kill_stages(self, launcher, names, moment):
+        """Send SIGKILL to all of `names` at once, `moment` seconds from now; whether each of them was there."""
+        time.sleep(moment)
+        pids = [self.stage_pid(launcher, name) for name in names]
+        for pid in pids:
+            if pid:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        return all(pids)
+
+
+class SameBits(Case):
+    """Results depend on parameters and data only."""
+
+    def test_whatever_the_message_blocks(self):
+        results = []
+        for block in (1, 64, 1000):
+            self.run_pipeline(f"b{block}", passes=2, block=block)
+            results.append(self.result(f"b{block}"))
+        self.assertEqual(results[0], results[1])
+        self.assertEqual(results[0], results[2])
+        self.assertEqual(results[0]["recording"]["frames/data"][1], (2000, 20, 20))
+
+    def kill_at_random(self, transport, names, kills):
+        """Kill `names` at random moments of a run that is slowed down enough to be hit; results must not differ."""
+        pace = ("--set", "window.rate=1500", "--set", "window.block=50", "--transport", transport)
+        self.run_pipeline("calm", checkpoint=0.2)
+        calm, hit = self.result("calm"), 0
+        for attempt in range(kills):
+            run = f"run-{'-'.join(names)}-{attempt}"
+            child = self.start(program("loom"), "run", self.write(PIPELINE, checkpoint=0.2), "--dir", run, *pace)
+            moments = sorted(random.uniform(0.2, 2.0) for _ in range(1))
+            hit += self.kill_stages(child, names, moments[0])
+            self.finish(child)
+            self.assertEqual(self.result(run), calm, f"{names} killed after {moments} s, {transport}")
+            shutil.rmtree(self.path(run))
+        self.assertGreater(hit, 0, "no kill met a running stage")
+
+    def test_killed_generator(self):
+        for transport in ("ipc", "tcp"):
+            self.kill_at_random(transport, ["window"], KILLS)
+
+    def test_killed_sparse(self):
+        for transport in ("ipc", "tcp"):
+            self.kill_at_random(transport, ["sparse"], KILLS)
+
+    def test_killed_invariant(self):
+        for transport in ("ipc", "tcp"):
+            self.kill_at_random(transport, ["topo"], KILLS)
+
+    def test_killed_recorder(self):
+        for transport in ("ipc", "tcp"):
+            self.kill_at_random(transport, ["tape"], KILLS)
+
+    def test_two_killed_at_once(self):
+        for names in (["sparse", "topo"], ["window", "tape"], ["sparse", "tape"]):
+            self.kill_at_random("ipc", names, max(1, KILLS // 2))
+
+    def test_interrupted_and_continued(self):
+        self.run_pipeline("calm")
+        pipeline = self.write(PIPELINE)
+        slow = ("--set", "window.rate=1500", "--set", "window.block=50")
+        for _ in range(2):
+            child = self.start(program("loom"), "run", pipeline, "--dir", "run", *slow)
+            time.sleep(0.8)
+            child.send_signal(signal.SIGINT)
+            self.finish(child, 130)
+            self.assertTrue(os.path.exists(self.path("run", "layers", "sparse.h5")), "the layer is saved at once")
+        self.loom("run", pipeline, "--dir", "run", *slow)
+        self.assertEqual(self.result("run"), self.result("calm"))
+
+    def test_stopped_renderer_holds_nobody_up(self):
+        text = PIPELINE + "  maps: {{stage: render, tap: [sparse, topo]}}\n"
+        child = self.start(program("loom"), "run", self.write(text, passes=30), "--dir", "run")
+        pid, end = None, time.time() + PATIENCE
+        while not pid and time.time() < end:
+            pid = self.stage_pid(child, "maps")
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGSTOP)
+        self.finish(child)
+        self.run_pipeline("calm", passes=30)
+        self.assertEqual(self.result("run"), self.result("calm"))
+
+
+class Layers(Case):
+    """What is trained, frozen, continued and looked at."""
+
+    def test_no_passes_leave_the_initial_weights(self):
+        self.run_pipeline("run", passes=0)
+        for name, shape, init, seed in (("sparse", (120, 400), 0.2, 2), ("topo", (20, 120), 0.1, 3)):
+            expected = init * numpy.random.Generator(numpy.random.Philox(key=seed + (1 << 64))).random(shape)
+            with h5py.File(self.path("run", "layers", name + ".h5"), "r") as file:
+                numpy.testing.assert_array_equal(file["weights"][()], expected.astype("f4"))
+                self.assertEqual(file.attrs["frames"], 0)
+
+    def test_frozen_sparse_layer_is_reused(self):
+        self.run_pipeline("first")
+        layer = self.path("first", "layers", "sparse.h5")
+        self.run_pipeline("second", "--set", f"sparse.layer={layer}", "--set", "sparse.frozen=true", "--set", "topo.strength=0.3")
+        with h5py.File(layer, "r") as before, h5py.File(self.path("second", "layers", "sparse.h5"), "r") as after:
+            numpy.testing.assert_array_equal(before["weights"][()], after["weights"][()])
+            self.assertEqual(after.attrs["parent"], before.attrs["stream"])
+            self.assertEqual(after.attrs["frames"], before.attrs["frames"])
+        with h5py.File(self.path("first", "layers", "topo.h5"), "r") as before:
+            with h5py.File(self.path("second", "layers", "topo.h5"), "r") as after:
+                self.assertNotEqual(before.attrs["input"], after.attrs["input"])
+
+    def test_continued_layers_keep_learning(self):
+        self.run_pipeline("first", passes=1)
+        layers = {name: self.path("first", "layers", name + ".h5") for name in ("sparse", "topo")}
+        self.run_pipeline("second", "--set", f"sparse.layer={layers['sparse']}", "--set", f"topo.layer={layers['topo']}", passes=1)
+        self.run_pipeline("both", passes=2)
+        for name in layers:
+            with h5py.File(self.path("second", "layers", name + ".h5"), "r") as second:
+                with h5py.File(self.path("both", "layers", name + ".h5"), "r") as both:
+                    self.assertEqual(second.attrs["frames"], 2000)
+                    error = numpy.abs(second["weights"][()] - both["weights"][()]).max() / both["weights"][()].max()
+                    self.assertLess(error, 1e-5, "one pass and one more are two passes, up to the scales' rounding")
+
+    def test_reference_and_float_bodies_agree(self):
+        for rule in ("topo", "smooth"):
+            settings = ["--set", f"topo.rule={rule}", "--set", "topo.winners=4"]
+            self.run_pipeline(f"cpu-{rule}", *settings, passes=1)
+            self.run_pipeline(f"reference-{rule}", *settings, "--set", "sparse.backend=reference", "--set",
+                              "topo.backend=reference", passes=1)
+            for name in ("sparse", "topo"):
+                with h5py.File(self.path(f"cpu-{rule}", "layers", name + ".h5"), "r") as cpu:
+                    with h5py.File(self.path(f"reference-{rule}", "layers", name + ".h5"), "r") as reference:
+                        a, b = cpu["weights"][()].astype("f8"), reference["weights"][()].astype("f8")
+                        self.assertLess(numpy.linalg.norm(a - b) / numpy.linalg.norm(b), 1e-3)
+                        self.assertNotEqual(cpu.attrs["stream"], reference.attrs["stream"])
+
+    def test_recording_is_aligned_and_true(self):
+        self.run_pipeline("run", passes=2)
+        with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
+            frames, at = tape["frames/data"][()], tape["frames/at"][()]
+            index, value = tape["codes/index"][()], tape["codes/value"][()]
+            self.assertEqual(frames.shape[0], index.shape[0])
+            self.assertEqual(frames.shape[0], tape["activations/data"].shape[0])
+            numpy.testing.assert_array_equal(frames[:1000], frames[1000:])
+            self.assertTrue((numpy.diff(index.astype("i8"), axis=1) > 0).all())
+            self.assertTrue((value >= 0).all() and (at >= 0).all())
+            self.assertEqual(tape["metrics/sparse/reconstruction_error"].shape, (2,))
+        from PIL import Image
+
+        tapestry = numpy.asarray(Image.open(DIGITS))
+        for t in (0, 1, 500, 999):
+            x, y = at[t]
+            numpy.testing.assert_array_equal(frames[t], tapestry[y : y + 20, x : x + 20])
+
+    def test_pictures_are_drawn(self):
+        text = PIPELINE + "  maps: {{stage: render, tap: [sparse, topo]}}\n"
+        self.loom("run", self.write(text), "--dir", "run")
+        names = sorted(os.listdir(self.path("run", "pictures")))
+        for name in ("sparse", "sparse-plain", "topo", "topo-plain", "topo-prototypes", "topo-coverage", "topo-least-covered",
+                     "topo-most-covered"):
+            self.assertIn(name + ".png", names)
+
+    def test_skeleton_takes_part(self):
+        text = PIPELINE.replace("  sparse: {{stage: sparse, in: window,",
+                                "  gain: {{stage: skeleton, in: window}}\n  sparse: {{stage: sparse, in: gain,")
+        self.loom("run", self.write(text), "--dir", "run")
+        with h5py.File(self.path("run", "layers", "gain.h5"), "r") as file:
+            self.assertGreater(file["state/gain"][0], 1.0)
+
+
+class Strangers(Case):
+    """Programs that are not ours."""
+
+    def test_python_generator_feeds_the_pipeline(self):
+        endpoint = f"ipc://{self.folder}/mine"
+        self.start("/usr/bin/python3", os.path.join(SOURCE, "tools", "python", "generator.py"), endpoint)
+        self.run_pipeline("run", "--set", f"window.from={endpoint}")
+        with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
+            frames = numpy.random.default_rng(1).random((1000, 20, 20), dtype="f4")
+            self.assertEqual(tape["frames/data"].shape, (5000, 20, 20))
+            numpy.testing.assert_array_equal(tape["frames/data"][4000:], frames)
+
+    def test_nonsense_on_every_socket_harms_nobody(self):
+        self.run_pipeline("calm", passes=6)
+        child = self.start(program("loom"), "run", self.write(PIPELINE, passes=6), "--dir", "run", "--set", "window.rate=3000")
+        sockets, end = ("window", "sparse", "topo"), time.time() + PATIENCE
+        while not all(os.path.exists(self.path("run", "sockets", name)) for name in sockets) and time.time() < end:
+            time.sleep(0.01)
+        context, noise = zmq.Context(), random.Random(1)
+        honest = msgpack.packb({"v": 1, "t": "fetch", "id": "x" * 32, "from": 0, "n": 10, "who": "nobody"})
+        for name in sockets:
+            for kind, end_of_path in ((zmq.DEALER, ""), (zmq.SUB, ".tap")):
+                stranger = context.socket(kind)
+                stranger.linger = 0
+                stranger.connect(f"ipc://{self.folder}/run/sockets/{name}{end_of_path}")
+                for i in range(10000 if kind == zmq.DEALER else 100):
+                    junk = bytearray(noise.choice((honest, noise.randbytes(noise.randrange(60)))))
+                    if junk:
+                        junk[noise.randrange(len(junk))] = noise.randrange(256)
+                    if kind == zmq.SUB:
+                        stranger.setsockopt(zmq.SUBSCRIBE, bytes(junk))
+                    else:
+                        stranger.send(bytes(junk), 0 if i % 50 else zmq.SNDMORE)
+                stranger.close()
+            raw = socket.socket(socket.AF_UNIX)  # not even ZeroMQ
+            raw.connect(self.path("run", "sockets", name))
+            raw.sendall(noise.randbytes(5000))
+            raw.close()
+        context.destroy(0)
+        self.finish(child)
+        self.assertEqual(self.result("run"), self.result("calm"))
+
+    def test_stream_of_another_kind_is_refused(self):
+        endpoint = f"ipc://{self.folder}/mine"
+        self.start("/usr/bin/python3", os.path.join(SOURCE, "tools", "python", "generator.py"), endpoint)
+        said = self.finish(self.start(program("loom-invariant"), "--in", endpoint), 65)
+        self.assertIn("carries frames", said)
+
+
+class Rubbish(Case):
+    """One clear error, the right exit code, and nothing learned is lost."""
+
+    def stage(self, name, *arguments, code):
+        said = self.finish(self.start(program("loom-" + name), *arguments), code)
+        self.assertEqual(said.count("error:") + said.count(f"loom-{name}:"), 1 if code != 64 else said.count("error:") + said.count(
+            f"loom-{name}:"), said)
+        return said
+
+    def test_tapestries(self):
+        with open(DIGITS, "rb") as file:
+            whole = file.read()
+        header = struct.pack(">IIBBBBB", 0xFFFFFFF, 0xFFFFFFF, 8, 0, 0, 0, 0)
+        chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+        bad = {"empty": b"", "cut": whole[: len(whole) // 2], "noise": os.urandom(3000), "huge": whole[:8] + chunk,
+               "idx-cut": b"\0\0\x08\x03" + struct.pack(">III", 60000, 28, 28) + b"x" * 1000,
+               "idx-huge": b"\0\0\x08\x03" + struct.pack(">III", 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF)}
+        for name, content in bad.items():
+            with open(self.path(name), "wb") as file:
+                file.write(content)
+            said = self.stage("generate", f"--tapestry={self.path(name)}", "--bind", f"ipc://{self.folder}/g", code=65)
+            self.assertIn(name, said)
+        self.stage("generate", f"--tapestry={self.path('missing')}", "--bind", f"ipc://{self.folder}/g", code=74)
+
+    def test_layers(self):
+        self.run_pipeline("run", passes=1)
+        good = self.path("run", "layers", "sparse.h5")
+        with open(good, "rb") as file:
+            whole = file.read()
+        bad = {"empty": b"", "cut": whole[: len(whole) // 2], "noise": os.urandom(3000)}
+        for name, content in bad.items():
+            with open(self.path(name), "wb") as file:
+                file.write(content)
+            said = self.run_pipeline("bad-" + name, "--set", f"sparse.layer={self.path(name)}", code=65)
+            self.assertIn(name, said)
+        said = self.run_pipeline("bad-shape", "--set", f"sparse.layer={good}", "--set", "sparse.grid=3x3", code=65)
+        self.assertIn("120", said)
+        said = self.run_pipeline("bad-kind", "--set", f"sparse.layer={self.path('run', 'layers', 'topo.h5')}", code=65)
+        self.assertIn("invariant", said)
+
+    def test_pipelines(self):
+        for text in ("", "{", "name: x\nstages: {a: {stage: nothing}}", "\0\1\2", "a: &a [*a]", "name: [1]\nstages: 3",
+                     "stages:\n" + "  - x\n" * 1000):
+            self.loom("run", self.write(text, "bad.yaml"), code=64)
+        self.loom("run", self.path("missing.yaml"), code=74)
+
+    def test_endpoint_that_nobody_serves(self):
+        said = self.stage("sparse", "--in", f"ipc://{self.folder}/nobody", "--patience=1", code=69)
+        self.assertIn("nobody has answered", said)
+
+    def test_port_in_use(self):
+        taken = socket.socket()
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = self.stage("generate", f"--tapestry={DIGITS}", "--bind", "tcp://127.0.0.1:%d" % taken.getsockname()[1], code=69)
+        taken.close()
+        self.assertIn("in use", said)
+
+    def test_checkpoint_of_another_stream(self):
+        slow = ("--set", "window.rate=1500", "--set", "window.block=50")
+        child = self.start(program("loom"), "run", self.write(PIPELINE), "--dir", "run", *slow)
+        time.sleep(0.8)
+        child.send_signal(signal.SIGINT)
+        self.finish(child, 130)
+        server = self.start(program("loom-generate"), f"--tapestry={DIGITS}", "--bind", f"ipc://{self.folder}/g", "--seed=9")
+        said = self.stage("sparse", "--in", f"ipc://{self.folder}/g", "--run", self.path("run"), "--grid=12x10", "--winners=3",
+                          "--radius=1", "--seed=2", code=65)
+        self.assertIn("checkpoint", said)
+        server.terminate()
+
+    def test_options(self):
+        for arguments in (["--grid=0x4"], ["--winners=65"], ["--nonsense=1"], ["stray"], ["--in"], []):
+            self.stage("sparse", *arguments, code=64)
+
+    def test_full_disk(self):
+        disk = self.path("disk")
+        os.mkdir(disk)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "loom-test", disk], capture_output=True).returncode:
+            self.skipTest("needs the right to mount a small tmpfs")
+        try:
+            pipeline = self.write(PIPELINE, passes=50, checkpoint=0.1)
+            said = self.loom("run", pipeline, "--dir", os.path.join(disk, "run"), code=74)
+            self.assertIn("No space left", said)
+            for name in os.listdir(os.path.join(disk, "run", "checkpoints")):
+                if name.endswith(".h5"):
+                    datasets(os.path.join(disk, "run", "checkpoints", name))  # whole, not torn
+        finally:
+            subprocess.run(["umount", "-l", disk], check=True)
+
+
+if __name__ == "__main__":
+    random.seed(os.environ.get("LOOM_SEED"))
+    unittest.main(verbosity=2)
