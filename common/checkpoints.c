@@ -70,6 +70,13 @@ static void drop(struct checkpoints *self, size_t i)
     memmove(&self->frames[i], &self->frames[i + 1], (self->count - i) * sizeof self->frames[0]);
 }
 
+void checkpoints_rewind(struct checkpoints *self)
+{
+    while (self->count > 1) {
+        drop(self, self->count - 1);
+    }
+}
+
 void checkpoints_add(struct checkpoints *self, uint64_t frame)
 {
     if (self->count > 0 && self->frames[self->count - 1] == frame) {

@@ -23,10 +23,13 @@ struct checkpoints {
 /* List the files of `stage` in <run>/checkpoints, which is made if missing. LOOM_EIO if it cannot be. */
 int checkpoints_open(struct checkpoints *self, const char *run, const char *stage) LOOM_MUST_CHECK;
 
+/* Remove all files but the oldest, from which the stage begins again: the others will be made again. */
+void checkpoints_rewind(struct checkpoints *self);
+
 /* Path of the file at `frame`. */
 void checkpoints_path(const struct checkpoints *self, uint64_t frame, char *path, size_t size);
 
-/* Note that the file at `frame` (newer than all others, or the newest again) has been written. */
+/* Note that the file at `frame`, which is not older than the newest, has been written. */
 void checkpoints_add(struct checkpoints *self, uint64_t frame);
 
 /* Remove the files that no restart can need, given the smallest acknowledgement from below, and return the

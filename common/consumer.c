@@ -375,7 +375,7 @@ static int gather(struct consumer *self, size_t n)
     uint64_t from = self->position + self->gathered, left = waiting->seq + waiting->n - from;
     size_t n_fields = stream_fields(&self->info, fields), skip = (size_t)(from - waiting->seq);
     n = left < n ? (size_t)left : n;
-    for (size_t f = 0; f < n_fields; f++) {
+    for (size_t f = 0; f < n_fields && rows[f] != NULL; f++) {
         size_t bytes = fields[f].row_bytes;
         memcpy((uint8_t *)self->fields[f] + self->gathered * bytes, rows[f] + skip * bytes, n * bytes);
     }

@@ -352,6 +352,7 @@ static int resume(struct runner *self, uint64_t *from)
     checkpoints_path(&self->checkpoints, *from, path, sizeof path);
     status = stage_file_read(path, self->stage, &self->context, self->state, &self->output);
     if (status == 0) {
+        checkpoints_rewind(&self->checkpoints);
         log_info("continues at frame %ju", (uintmax_t)*from);
     }
     return status;
