@@ -23,15 +23,15 @@ struct invariant_stage {
 
     struct invariant *kernel;
     struct layer_start start;
-    int64_t frames;     /* that this layer has seen in its life */
-    size_t M, N;        /* units here, and in the sparse layer below */
-    size_t k;           /* winners of the sparse layer */
-    float *weights;     /* M x N: as last copied out of the kernel */
-    float *coverage;    /* N */
-    float *residual;    /* of a block: |s - r|^2 and |s|^2 over the active units of each code */
-    size_t capacity;    /* frames that residual holds */
-    double error_sum;   /* of the pass so far: sum of |s - r|^2 / |s|^2 ... */
-    double error_count; /* ... over the codes that are not all zero */
+    int64_t frames;  /* that this layer has seen in its life */
+    size_t M, N;     /* units here, and in the sparse layer below */
+    size_t k;        /* winners of the sparse layer */
+    float *weights;  /* M x N: as last copied out of the kernel */
+    float *coverage; /* N */
+    float *residual; /* of a block: |s - r|^2 and |s|^2 over the active units of each code */
+    size_t capacity; /* frames that residual holds */
+    double error;    /* of the pass so far, over the active units: sum of |s - r|^2 ... */
+    double energy;   /* ... and of |s|^2 */
 };
 
 #define FIELD(member) offsetof(struct invariant_stage, member)
@@ -124,7 +124,7 @@ static int begin_pass(const struct stage_context *context, void *state)
     (void)context;
     struct invariant_stage *self = state;
     invariant_begin_pass(self->kernel);
-    self->error_sum = self->error_count = 0;
+    self->error = self->energy = 0;
     return 0;
 }
 
@@ -178,10 +178,8 @@ static int process(const struct stage_context *context, void *state, size_t port
     }
     self->frames += self->frozen ? 0 : (int64_t)in->n;
     for (size_t t = 0; t < in->n; t++) {
-        if (self->residual[2 * t + 1] > 0) {
-            self->error_sum += (double)self->residual[2 * t] / (double)self->residual[2 * t + 1];
-            self->error_count += 1;
-        }
+        self->error += (double)self->residual[2 * t];
+        self->energy += (double)self->residual[2 * t + 1];
     }
     return 0;
 }
@@ -190,9 +188,8 @@ static size_t progress(const struct stage_context *context, void *state, struct 
 {
     (void)context;
     const struct invariant_stage *self = state;
-    metrics[0] = (struct metric){"active_code_error",
-                                 self->error_sum / (self->error_count > 0 ? self->error_count : 1)};
-    return self->error_count > 0 ? 1 : 0;
+    metrics[0] = (struct metric){"active_code_error", self->error / (self->energy > 0 ? self->energy : 1)};
+    return self->energy > 0 ? 1 : 0;
 }
 
 static int end_pass(const struct stage_context *context, void *state, struct metric *metrics,
@@ -232,7 +229,7 @@ static int save(const struct stage_context *context, void *state, struct layer_w
 {
     (void)context;
     struct invariant_stage *self = state;
-    double error[] = {self->error_sum, self->error_count};
+    double error[] = {self->error, self->energy};
     size_t bytes = invariant_state_bytes(self->kernel);
     invariant_get_weights(self->kernel, self->weights);
     int status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->M, self->N}, 2, self->weights);
@@ -266,8 +263,8 @@ static int load(const struct stage_context *context, void *state, const struct l
         status = layer_read_kernel(file, &kernel_state, invariant_state_bytes(self->kernel));
     }
     if (status == 0) {
-        self->error_sum = error[0];
-        self->error_count = error[1];
+        self->error = error[0];
+        self->energy = error[1];
         invariant_set_weights(self->kernel, self->weights);
         if (kernel_state != NULL) {
             invariant_load_state(self->kernel, kernel_state);

@@ -20,15 +20,15 @@ struct sparse_stage {
 
     struct sparse *kernel;
     struct layer_start start;
-    int64_t frames;     /* that this layer has seen in its life */
-    size_t P, N;        /* pixels of a frame, units */
-    float *weights;     /* N x P: as last copied out of the kernel */
-    float *input;       /* frames of a block as floats */
-    float *residual;    /* of a block: |v - r|^2 and |v|^2 of each frame */
-    size_t capacity;    /* frames that input and residual hold */
-    double error_sum;   /* of the pass so far: sum of |v - r|^2 / |v|^2 ... */
-    double error_count; /* ... over the frames that are not blank */
-    double *usage;      /* N: times each unit won in the pass so far */
+    int64_t frames;  /* that this layer has seen in its life */
+    size_t P, N;     /* pixels of a frame, units */
+    float *weights;  /* N x P: as last copied out of the kernel */
+    float *input;    /* frames of a block as floats */
+    float *residual; /* of a block: |v - r|^2 and |v|^2 of each frame */
+    size_t capacity; /* frames that input and residual hold */
+    double error;    /* of the pass so far: sum of |v - r|^2 ... */
+    double energy;   /* ... and of |v|^2 */
+    double *usage;   /* N: times each unit won in the pass so far */
 };
 
 #define FIELD(member) offsetof(struct sparse_stage, member)
@@ -125,7 +125,7 @@ static int begin_pass(const struct stage_context *context, void *state)
 {
     (void)context;
     struct sparse_stage *self = state;
-    self->error_sum = self->error_count = 0;
+    self->error = self->energy = 0;
     memset(self->usage, 0, self->N * sizeof *self->usage);
     return 0;
 }
@@ -134,11 +134,8 @@ static void add_up(struct sparse_stage *self, const struct block *out)
 {
     const uint32_t *index = out->fields[0];
     for (size_t t = 0; t < out->n; t++) {
-        const float *residual = &self->residual[2 * t];
-        if (residual[1] > 0) {
-            self->error_sum += (double)residual[0] / (double)residual[1];
-            self->error_count += 1;
-        }
+        self->error += (double)self->residual[2 * t];
+        self->energy += (double)self->residual[2 * t + 1];
         for (size_t w = 0; w < (size_t)self->winners; w++) {
             self->usage[index[t * (size_t)self->winners + w]] += 1;
         }
@@ -169,9 +166,8 @@ static size_t progress(const struct stage_context *context, void *state, struct 
 {
     (void)context;
     const struct sparse_stage *self = state;
-    metrics[0] = (struct metric){"reconstruction_error",
-                                 self->error_sum / (self->error_count > 0 ? self->error_count : 1)};
-    return self->error_count > 0 ? 1 : 0;
+    metrics[0] = (struct metric){"reconstruction_error", self->error / (self->energy > 0 ? self->energy : 1)};
+    return self->energy > 0 ? 1 : 0;
 }
 
 static int end_pass(const struct stage_context *context, void *state, struct metric *metrics,
@@ -207,7 +203,7 @@ static int save(const struct stage_context *context, void *state, struct layer_w
 {
     (void)context;
     struct sparse_stage *self = state;
-    double error[] = {self->error_sum, self->error_count};
+    double error[] = {self->error, self->energy};
     sparse_get_weights(self->kernel, self->weights);
     int status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
     if (status == 0) {
@@ -245,8 +241,8 @@ static int load(const struct stage_context *context, void *state, const struct l
         status = layer_read(file, "state/error", LAYER_F8, (const size_t[]){2}, 1, error);
     }
     if (status == 0) {
-        self->error_sum = error[0];
-        self->error_count = error[1];
+        self->error = error[0];
+        self->energy = error[1];
         status = layer_read_kernel(file, &kernel_state, sparse_state_bytes(self->kernel));
     }
     if (status == 0 && kernel_state != NULL) {

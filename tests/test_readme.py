@@ -1,0 +1,50 @@
+#!/usr/bin/python3
+"""The README tells the truth: every parameter of every stage stands in it with its default, every file that it links to
+exists, and every pipeline file is valid.
+
+    tests/test_readme.py FOLDER_OF_PROGRAMS"""
+
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BIN = os.path.abspath(sys.argv.pop(1))
+with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+    README = file.read()
+
+
+class Readme(unittest.TestCase):
+    def test_lists_every_parameter(self):
+        for stage in ("generate", "sparse", "invariant", "record", "render", "skeleton"):
+            spec = json.loads(subprocess.check_output([os.path.join(BIN, "loom-" + stage), "--spec"]))
+            section = re.search(rf"^\*\*{stage}\*\*.*?(?=^\*\*)", README, re.MULTILINE | re.DOTALL)
+            self.assertIsNotNone(section, f"no section on {stage}")
+            for param in spec["params"]:
+                default = "needed" if param["required"] else f"`{param['default']}`" if param["default"] else ""
+                self.assertIn(f"| `{param['name']}` | {default} |", section.group(0), stage)
+        common = README[README.index("**Every stage**"):]
+        for param in spec["common"]:
+            self.assertIn(f"| `{param['name']}` |", common)
+
+    def test_links_lead_somewhere(self):
+        for target in re.findall(r"\]\(([^)#]+)\)", README):
+            if "://" not in target:
+                self.assertTrue(os.path.exists(os.path.join(ROOT, target)), target)
+
+    def test_pipelines_are_valid(self):
+        files = sorted(glob.glob(os.path.join(ROOT, "pipelines", "*.yaml")))
+        self.assertGreater(len(files), 8)
+        for path in files:
+            settings = ["--set", "window.tapestry=" + os.path.join(ROOT, "pipelines/tapestries/mnist-0.png")]
+            done = subprocess.run([os.path.join(BIN, "loom"), "validate", path, *settings], capture_output=True, text=True,
+                                  check=False)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
