@@ -5,7 +5,8 @@
 #include <stddef.h>
 
 /* Mean cosine of all pairs of rows of W (rows x cols), 0 if rows < 2; rows that are all 0 count as cosine 0.
- * O(rows x cols): through the sum of the unit vectors. */
+ * O(rows x cols): through the sum of the unit vectors. NaN if memory for that sum (cols doubles) cannot be
+ * had. */
 double measure_homogeneity(const float *W, size_t rows, size_t cols);
 
 /* coverage (N) = sum_i U_ij of U (M x N). */

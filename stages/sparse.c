@@ -154,6 +154,10 @@ static int process(const struct stage_context *context, void *state, size_t port
     status = self->frozen
                  ? sparse_encode(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n)
                  : sparse_train(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n);
+    if (status == KERNEL_EINVAL) {
+        return error_set(LOOM_EDATA, "stream %s, frames %ju to %ju: a value is not from 0 to 1",
+                         context->inputs[port].name, (uintmax_t)in->seq, (uintmax_t)(in->seq + in->n - 1));
+    }
     if (status < 0) {
         return layer_kernel_error(status, "sparse");
     }

@@ -1,0 +1,138 @@
+/* The sparse layer: checks every argument and hands over to a body; see sparse.h. */
+#include "sparse.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "memory.h"
+#include "sparse_body.h"
+
+struct sparse {
+    struct sparse_config config;
+    const struct sparse_body *body;
+    void *layer; /* the body's own */
+};
+
+static int check_config(const struct sparse_config *config)
+{
+    size_t N, weights, bytes;
+    if (config->P == 0 || config->P > UINT32_MAX || config->Kx == 0 || config->Ky == 0 || config->k == 0)
+        return KERNEL_EINVAL;
+    if (__builtin_mul_overflow(config->Kx, config->Ky, &N) || N > UINT32_MAX ||
+        __builtin_mul_overflow(N, config->P, &weights) ||
+        __builtin_mul_overflow(weights, sizeof(double), &bytes))
+        return KERNEL_EINVAL;
+    if (config->k > N || config->k > SPARSE_WINNERS_MAX)
+        return KERNEL_EINVAL;
+    if (!isfinite(config->rate) || config->rate < 0 || !isfinite(config->strength) || config->strength < 0)
+        return KERNEL_EINVAL;
+    return KERNEL_OK;
+}
+
+static int choose_body(const struct sparse_body **body, enum kernel_backend backend)
+{
+    switch (backend) {
+    case KERNEL_AUTO:
+    case KERNEL_CPU:
+        *body = &sparse_body_cpu;
+        return KERNEL_OK;
+    case KERNEL_REFERENCE:
+        *body = &sparse_body_ref;
+        return KERNEL_OK;
+    case KERNEL_CUDA:
+        return KERNEL_EUNSUPPORTED;
+    }
+    return KERNEL_EINVAL;
+}
+
+int sparse_new(struct sparse **self_p, const struct sparse_config *config, enum kernel_backend backend)
+{
+    const struct sparse_body *body = NULL;
+    *self_p = NULL;
+    int rc = check_config(config);
+    if (!rc)
+        rc = choose_body(&body, backend);
+    if (rc)
+        return rc;
+    struct sparse *self = memory_new(1, sizeof *self);
+    if (!self)
+        return KERNEL_ENOMEM;
+    self->config = *config;
+    self->body = body;
+    rc = body->new (&self->layer, config);
+    if (rc) {
+        free(self);
+        return rc;
+    }
+    *self_p = self;
+    return KERNEL_OK;
+}
+
+void sparse_destroy(struct sparse **self_p)
+{
+    if (!self_p || !*self_p)
+        return;
+    (*self_p)->body->destroy((*self_p)->layer);
+    free(*self_p);
+    *self_p = NULL;
+}
+
+const char *sparse_body(const struct sparse *self)
+{
+    return self->body->name;
+}
+
+void sparse_set_weights(struct sparse *self, const float *W)
+{
+    self->body->set_weights(self->layer, W);
+}
+
+void sparse_get_weights(const struct sparse *self, float *W)
+{
+    self->body->get_weights(self->layer, W);
+}
+
+size_t sparse_state_bytes(const struct sparse *self)
+{
+    return self->body->state_bytes(self->layer);
+}
+
+void sparse_save_state(const struct sparse *self, void *state)
+{
+    self->body->save_state(self->layer, state);
+}
+
+void sparse_load_state(struct sparse *self, const void *state)
+{
+    self->body->load_state(self->layer, state);
+}
+
+static bool valid_frames(const float *frames, size_t count)
+{
+    bool valid = true;
+    for (size_t q = 0; q < count; q++)
+        valid &= frames[q] >= 0 && frames[q] <= 1; /* false for NaN */
+    return valid;
+}
+
+static int run(struct sparse *self, uint32_t *index, float *value, float *residual, const float *frames,
+               size_t n, bool learn)
+{
+    if (n == 0)
+        return KERNEL_OK;
+    if (!valid_frames(frames, n * self->config.P))
+        return KERNEL_EINVAL;
+    return self->body->run(self->layer, index, value, residual, frames, n, learn);
+}
+
+int sparse_train(struct sparse *self, uint32_t *index, float *value, float *residual, const float *frames,
+                 size_t n)
+{
+    return run(self, index, value, residual, frames, n, true);
+}
+
+int sparse_encode(struct sparse *self, uint32_t *index, float *value, float *residual, const float *frames,
+                  size_t n)
+{
+    return run(self, index, value, residual, frames, n, false);
+}

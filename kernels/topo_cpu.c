@@ -1,0 +1,400 @@
+/* The invariant layer's rule TOPO in float on the CPU: O(M k) a frame instead of O(M N).
+ *
+ * Lazy decay. For a column j that is not active (s_j = 0) the rule's factor is
+ *     1 - inactive_rate * io_i * min(1, r_j / 1e-10),
+ * which where r_j >= 1e-10 does not depend on j. So each row has a scale, the true weight is
+ *     max(scale_i * U_ij, INVARIANT_FLOOR),
+ * and a frame multiplies the M scales instead of the M N weights. Active columns get the inverse of
+ * that multiplied into their own factor. The scales are folded into the weights when rows are
+ * normalised, or when one of them has become SCALE_MIN: both depend on the data alone, never on how
+ * frames were split into calls or on a state saved.
+ *
+ * Low columns, r_j < 1e-10, decay more slowly than their scale says and must be corrected. They are
+ * no rarity: the rule presses every column that is hardly ever active down to r_j = 1e-10 and holds
+ * it there. To find them without computing all N of r, each column has a bound. From one frame to
+ * the next, r_j of a column that is not active can fall at most by the factor
+ *     min_i io_i(t+1) / io_i(t)  *  (1 - inactive_rate * max_i io_i(t)).
+ * `depth` adds up -log2 of that, and `due[j]` is the depth at which r_j, once computed, could at the
+ * earliest have come down to 1e-10 (with a margin for rounding). A column that is due is computed
+ * again: either it gets a new bound, or it is low, is corrected by
+ *     (1 - inactive_rate * io_i * r_j / 1e-10) / (1 - inactive_rate * io_i),
+ * and stays due. A column that was active is due in the next frame, all are after a normalisation.
+ * The factor is continuous at r_j = 1e-10, so rounding of r_j there does no harm; a bound that is
+ * too careful costs time but changes nothing.
+ *
+ * Decay that is not small (inactive_rate * io_i > 1/2) is left to a plain sweep over all columns. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "invariant_body.h"
+#include "invariant_cpu.h"
+#include "lanes.h"
+#include "lateral.h"
+#include "memory.h"
+
+#define PRECISION 1e-10F
+#define SCALE_MIN 1e-6
+#define LAZY_MAX 0.5F      /* inactive_rate * io_i up to which decay is lazy */
+#define UNFELT 0x1p-26F    /* inactive_rate * io_i below which 1 + it is 1 in float */
+#define OUTPUT_MIN 1e-30F  /* a smaller output counts as 0: a leak never gets there by itself */
+#define COUNTED_MIN 1e-28F /* a smaller one does not matter to a bound: r_j is compared with 1e-10 */
+#define MARGIN 0.01        /* of a bound, in powers of two: rounding of one r_j ... */
+#define MARGIN_STEP 1e-6   /* ... and of every step since */
+
+struct head {
+    uint64_t t;   /* frames of the pass so far */
+    double depth; /* how far every r_j may have fallen by now, in powers of two */
+};
+
+struct layer {
+    struct invariant_config config;
+    size_t M, stride;
+    float active_rate, inactive_rate;
+
+    /* What outlasts a frame lies in one block, so that saving it is one copy. */
+    void *block;
+    size_t block_bytes;
+    struct head *head;
+    double *scale; /* M */
+    double *due;   /* N: the depth at which r_j must be computed again; -INFINITY: now */
+    float *io;     /* stride: the output */
+    float *U;      /* N x stride, see invariant_cpu.h; the true weights are in the comment above */
+
+    uint32_t *index;  /* N: the active columns of the code */
+    float *value;     /* N: their values */
+    float *r;         /* N: their reconstruction */
+    float *drive, *d; /* stride: before and after lateral excitation */
+    float *box;       /* working memory of lateral_cpu */
+    uint32_t *chosen; /* M: winners */
+    float *gain;      /* stride: scale * io */
+    float *regain;    /* stride: 1 / this frame's decay */
+    float *lowest;    /* stride: the floor under U_ij, INVARIANT_FLOOR / scale */
+    double *sum;      /* M: of rows */
+};
+
+static void expire_all(struct layer *self)
+{
+    self->head->depth = 0;
+    for (size_t j = 0; j < self->config.N; j++)
+        self->due[j] = -INFINITY;
+}
+
+static void topo_destroy(void *layer)
+{
+    struct layer *self = layer;
+    if (!self)
+        return;
+    free(self->block);
+    free(self->index);
+    free(self->value);
+    free(self->r);
+    free(self->drive);
+    free(self->d);
+    free(self->box);
+    free(self->chosen);
+    free(self->gain);
+    free(self->regain);
+    free(self->lowest);
+    free(self->sum);
+    free(self);
+}
+
+/* Lay out the block: head, scale, due, io, U; each begins on a cache line. */
+static int new_block(struct layer *self)
+{
+    const size_t N = self->config.N, scales = memory_padded(self->M), dues = memory_padded(N);
+    const size_t head_bytes = memory_padded(sizeof(struct head)) * sizeof(float);
+    size_t floats;
+    if (__builtin_mul_overflow(N, self->stride, &floats) || floats > SIZE_MAX / 2 / sizeof(float))
+        return KERNEL_ENOMEM;
+    self->block_bytes =
+        head_bytes + (scales + dues) * sizeof(double) + self->stride * sizeof(float) + floats * sizeof(float);
+    self->block = memory_new(self->block_bytes, 1);
+    if (!self->block)
+        return KERNEL_ENOMEM;
+    unsigned char *at = self->block;
+    self->head = (struct head *)(void *)at;
+    self->scale = (double *)(void *)(at + head_bytes);
+    self->due = self->scale + scales;
+    self->io = (float *)(self->due + dues);
+    self->U = self->io + self->stride;
+    return KERNEL_OK;
+}
+
+static int topo_new(void **layer_p, const struct invariant_config *config)
+{
+    const size_t N = config->N, M = config->Ix * config->Iy, stride = memory_padded(M);
+    *layer_p = NULL;
+    struct layer *self = memory_new(1, sizeof *self);
+    if (!self)
+        return KERNEL_ENOMEM;
+    self->config = *config;
+    self->M = M;
+    self->stride = stride;
+    self->active_rate = (float)config->active_rate;
+    self->inactive_rate = (float)config->inactive_rate;
+    if (new_block(self) || !(self->index = memory_new(N, sizeof *self->index)) ||
+        !(self->value = memory_new(N, sizeof *self->value)) || !(self->r = memory_new(N, sizeof *self->r)) ||
+        !(self->drive = memory_new(stride, sizeof *self->drive)) ||
+        !(self->d = memory_new(stride, sizeof *self->d)) ||
+        !(self->box = memory_new(lateral_work(config->Ix, config->Iy), sizeof *self->box)) ||
+        !(self->chosen = memory_new(M, sizeof *self->chosen)) ||
+        !(self->gain = memory_new(stride, sizeof *self->gain)) ||
+        !(self->regain = memory_new(stride, sizeof *self->regain)) ||
+        !(self->lowest = memory_new(stride, sizeof *self->lowest)) ||
+        !(self->sum = memory_new(M, sizeof *self->sum))) {
+        topo_destroy(self);
+        return KERNEL_ENOMEM;
+    }
+    for (size_t i = 0; i < M; i++)
+        self->scale[i] = 1;
+    expire_all(self);
+    *layer_p = self;
+    return KERNEL_OK;
+}
+
+static void topo_set_weights(void *layer, const float *U)
+{
+    struct layer *self = layer;
+    columns_set(self->U, U, self->M, self->config.N, self->stride);
+    for (size_t i = 0; i < self->M; i++)
+        self->scale[i] = 1;
+    expire_all(self);
+}
+
+static void topo_get_weights(const void *layer, float *U)
+{
+    const struct layer *self = layer;
+    for (size_t i = 0; i < self->M; i++) {
+        const float scale = (float)self->scale[i];
+        for (size_t j = 0; j < self->config.N; j++)
+            U[i * self->config.N + j] = fmaxf(self->U[j * self->stride + i] * scale, INVARIANT_FLOOR);
+    }
+}
+
+static size_t topo_state_bytes(const void *layer)
+{
+    const struct layer *self = layer;
+    return self->block_bytes;
+}
+
+static void topo_save_state(const void *layer, void *state)
+{
+    const struct layer *self = layer;
+    memcpy(state, self->block, self->block_bytes);
+}
+
+static void topo_load_state(void *layer, const void *state)
+{
+    struct layer *self = layer;
+    memcpy(self->block, state, self->block_bytes);
+}
+
+static void topo_begin_pass(void *layer)
+{
+    struct layer *self = layer;
+    memset(self->io, 0, self->stride * sizeof *self->io);
+    self->head->t = 0;
+    expire_all(self);
+}
+
+/* d = the winners of L_I (U s) */
+static void excite(struct layer *self, size_t count)
+{
+    columns_drive(self->drive, self->U, self->index, self->value, count, self->stride);
+    for (size_t i = 0; i < self->M; i++)
+        self->drive[i] *= (float)self->scale[i];
+    lateral_cpu(self->d, self->drive, self->box, (float)self->config.strength, self->config.radius,
+                self->config.Ix, self->config.Iy);
+    columns_keep_winners(self->d, self->chosen, self->M, self->config.winners);
+}
+
+/* io += leak (d - io), written without a difference that could cancel, and what that does to the bounds.
+ * Returns the largest io. */
+static float integrate(struct layer *self)
+{
+    const float leak = (float)self->config.leak, keep = (float)(1 - self->config.leak);
+    float largest = 0, least = INFINITY; /* output; growth of an output */
+    for (size_t i = 0; i < self->M; i++) {
+        float before = self->io[i], now = keep * before + leak * self->d[i];
+        now = now < OUTPUT_MIN ? 0 : now;
+        if (before > COUNTED_MIN)
+            least = fminf(least, now / before);
+        largest = fmaxf(largest, now);
+        self->io[i] = now;
+        self->gain[i] = now * (float)self->scale[i];
+    }
+    if (!(least > OUTPUT_MIN))
+        expire_all(self);
+    else if (least < INFINITY)
+        self->head->depth += MARGIN_STEP - log2((double)least);
+    return largest;
+}
+
+/* r of the active columns; residual (2) = |s - r|^2, |s|^2 over them */
+static void reconstruct(struct layer *self, float *residual, size_t count)
+{
+    residual[0] = residual[1] = 0;
+    for (size_t a = 0; a < count; a++) {
+        float s = self->value[a];
+        float r = lanes_dot(self->gain, self->U + self->index[a] * self->stride, self->stride);
+        self->r[a] = r;
+        residual[0] += (s - r) * (s - r);
+        residual[1] += s * s;
+    }
+}
+
+/* Multiply the scales into the weights. */
+static void fold(struct layer *self)
+{
+    float *scale = self->gain; /* not needed any more in this frame */
+    for (size_t i = 0; i < self->M; i++) {
+        scale[i] = (float)self->scale[i];
+        self->scale[i] = 1;
+    }
+    for (size_t j = 0; j < self->config.N; j++) {
+        float *restrict column = self->U + j * self->stride;
+        for (size_t i = 0; i < self->M; i++) {
+            float u = column[i] * scale[i];
+            column[i] = u > INVARIANT_FLOOR ? u : INVARIANT_FLOOR;
+        }
+    }
+}
+
+/* column (M) *= regain * (1 + io * step), not below the floor before and after: a weight that lazy decay has let
+ * fall under the floor begins from the floor. */
+static void learn_column(float *restrict column, const float *restrict io, const float *restrict regain,
+                         const float *restrict lowest, float step, size_t M)
+{
+    for (size_t i = 0; i < M; i++) {
+        float u = column[i] * regain[i];
+        u = u > lowest[i] ? u : lowest[i];
+        u *= 1 + io[i] * step;
+        column[i] = u > lowest[i] ? u : lowest[i];
+    }
+}
+
+static float step_of(float rate, float s, float r)
+{
+    return rate * (s - r) / (r > PRECISION ? r : PRECISION);
+}
+
+/* Compute again the columns that are due, none of them active; correct the low ones. */
+static void correct_low(struct layer *self)
+{
+    const double depth = self->head->depth;
+    for (size_t j = 0; j < self->config.N; j++) {
+        if (depth < self->due[j])
+            continue;
+        float *restrict column = self->U + j * self->stride;
+        float r = lanes_dot(self->gain, column, self->stride);
+        if (r >= PRECISION) {
+            self->due[j] = depth + log2((double)(r / PRECISION)) - MARGIN;
+            continue;
+        }
+        self->due[j] = -INFINITY;
+        const float excess = self->inactive_rate * (1 - r / PRECISION);
+        for (size_t i = 0; i < self->M; i++)
+            column[i] *= 1 + excess * self->io[i] * self->regain[i];
+    }
+}
+
+static void learn_lazily(struct layer *self, size_t count, float largest)
+{
+    double smallest = 1;
+    for (size_t i = 0; i < self->M; i++) {
+        float decay = self->inactive_rate * self->io[i];
+        self->regain[i] = 1 / (1 - decay);
+        self->scale[i] *= 1 - (double)decay;
+        self->lowest[i] = INVARIANT_FLOOR / (float)self->scale[i];
+        smallest = fmin(smallest, self->scale[i]);
+    }
+    for (size_t a = 0; a < count; a++) {
+        size_t j = self->index[a];
+        learn_column(self->U + j * self->stride, self->io, self->regain, self->lowest,
+                     step_of(self->active_rate, self->value[a], self->r[a]), self->M);
+        self->due[j] = INFINITY; /* not now ... */
+    }
+    if (self->inactive_rate * largest >= UNFELT)
+        correct_low(self);
+    for (size_t a = 0; a < count; a++)
+        self->due[self->index[a]] = -INFINITY; /* ... but in the next frame */
+    self->head->depth += MARGIN_STEP - log2(1 - (double)(self->inactive_rate * largest));
+    if (smallest < SCALE_MIN)
+        fold(self);
+}
+
+/* The rule as it stands, over all columns. */
+static void learn_densely(struct layer *self, size_t count)
+{
+    fold(self);
+    for (size_t i = 0; i < self->M; i++) {
+        self->regain[i] = 1;
+        self->lowest[i] = INVARIANT_FLOOR;
+    }
+    for (size_t j = 0, a = 0; j < self->config.N; j++) {
+        float *column = self->U + j * self->stride;
+        float r = lanes_dot(self->io, column, self->stride);
+        float step = a < count && self->index[a] == j ? step_of(self->active_rate, self->value[a++], r)
+                                                      : step_of(self->inactive_rate, 0, r);
+        learn_column(column, self->io, self->regain, self->lowest, step, self->M);
+    }
+    expire_all(self);
+}
+
+/* U_i. *= (N / M) / sum_j U_ij */
+static void normalize(struct layer *self)
+{
+    const size_t N = self->config.N, M = self->M;
+    fold(self);
+    memset(self->sum, 0, M * sizeof *self->sum);
+    for (size_t j = 0; j < N; j++)
+        for (size_t i = 0; i < M; i++)
+            self->sum[i] += (double)self->U[j * self->stride + i];
+    for (size_t i = 0; i < M; i++)
+        self->scale[i] = (double)N / (double)M / self->sum[i];
+    fold(self);
+    expire_all(self);
+}
+
+static void step(struct layer *self, float *activation, float *residual, const uint32_t *index,
+                 const float *value, size_t k, bool learn)
+{
+    size_t count = columns_active(self->index, self->value, index, value, k);
+    excite(self, count);
+    float largest = integrate(self);
+    reconstruct(self, residual, count);
+    if (learn) {
+        if (self->inactive_rate * largest > LAZY_MAX)
+            learn_densely(self, count);
+        else
+            learn_lazily(self, count, largest);
+        if (self->config.normalize_every > 0 && self->head->t % self->config.normalize_every == 0)
+            normalize(self);
+    }
+    self->head->t++;
+    memcpy(activation, self->io, self->M * sizeof *activation);
+}
+
+static int topo_run(void *layer, float *activations, float *residual, const uint32_t *index,
+                    const float *value, size_t k, size_t n, bool learn)
+{
+    struct layer *self = layer;
+    for (size_t t = 0; t < n; t++)
+        step(self, activations + t * self->M, residual + 2 * t, index + t * k, value + t * k, k, learn);
+    return KERNEL_OK;
+}
+
+const struct invariant_body topo_body_cpu = {
+    .name = "cpu",
+    .new = topo_new,
+    .destroy = topo_destroy,
+    .set_weights = topo_set_weights,
+    .get_weights = topo_get_weights,
+    .state_bytes = topo_state_bytes,
+    .save_state = topo_save_state,
+    .load_state = topo_load_state,
+    .begin_pass = topo_begin_pass,
+    .run = topo_run,
+};

@@ -1,0 +1,92 @@
+/* What the tests of kernels share: random numbers, buffers with sentinels, comparisons, memory that runs out.
+ */
+#ifndef LOOM_TESTS_KERNEL_DATA_H
+#define LOOM_TESTS_KERNEL_DATA_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+
+static uint64_t data_seed = 1;
+
+/* Uniform in [0, 1): the splitmix64 generator, from data_seed on. */
+static inline double data_uniform(void)
+{
+    uint64_t z = (data_seed += 0x9E3779B97F4A7C15U);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+static inline void *data_new(size_t count, size_t size)
+{
+    void *data = calloc(count + 1, size);
+    if (!data)
+        abort();
+    return data;
+}
+
+static inline float *data_floats(size_t count, double below)
+{
+    float *data = data_new(count, sizeof *data);
+    for (size_t q = 0; q < count; q++)
+        data[q] = (float)(below * data_uniform());
+    return data;
+}
+
+#define GUARD_BYTES 64
+#define GUARD_VALUE 0xA5
+
+/* bytes of memory filled with and between sentinels; guard_check frees it and tells whether they are as they
+ * were. */
+static inline void *guard_new(size_t bytes)
+{
+    unsigned char *all = data_new(bytes + 2 * GUARD_BYTES, 1);
+    memset(all, GUARD_VALUE, bytes + 2 * GUARD_BYTES);
+    return all + GUARD_BYTES;
+}
+
+static inline bool guard_check(void *data, size_t bytes)
+{
+    unsigned char *all = (unsigned char *)data - GUARD_BYTES;
+    bool whole = true;
+    for (size_t b = 0; b < GUARD_BYTES; b++)
+        whole &= all[b] == GUARD_VALUE && all[GUARD_BYTES + bytes + b] == GUARD_VALUE;
+    free(all);
+    return whole;
+}
+
+/* The same to the bit. */
+static inline bool data_same(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) == 0;
+}
+
+/* |a - b| / |b|, Euclidean. */
+static inline double data_distance(const float *a, const float *b, size_t n)
+{
+    double difference = 0, norm = 0;
+    for (size_t q = 0; q < n; q++) {
+        difference += ((double)a[q] - (double)b[q]) * ((double)a[q] - (double)b[q]);
+        norm += (double)b[q] * (double)b[q];
+    }
+    return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
+}
+
+#ifdef DATA_FAILING_MEMORY
+/* Linked with --wrap=aligned_alloc, the one call that kernels take memory from: the allocation number
+ * data_fails_at, counted from 0, fails. */
+static size_t data_allocations, data_fails_at = SIZE_MAX;
+
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    return data_allocations++ == data_fails_at ? NULL : __real_aligned_alloc(alignment, bytes);
+}
+#endif
+
+#endif

@@ -1,0 +1,364 @@
+/* The sparse layer: the float body against the reference, and what both must hold to. */
+#define DATA_FAILING_MEMORY
+#include "kernel_data.h"
+#include "sparse.h"
+
+static const enum kernel_backend backends[] = {KERNEL_REFERENCE, KERNEL_CPU};
+
+static const struct sparse_config shapes[] = {
+    {.P = 1, .Kx = 1, .Ky = 1, .k = 1, .rate = 0.05},
+    {.P = 1, .Kx = 5, .Ky = 1, .k = 2, .rate = 0.05, .radius = 1, .strength = 0.5},
+    {.P = 7, .Kx = 3, .Ky = 5, .k = 15, .rate = 0.02, .radius = 1, .strength = 0.5},
+    {.P = 100, .Kx = 9, .Ky = 4, .k = 3, .rate = 0.02, .radius = 2, .strength = 0.5},
+    {.P = 31, .Kx = 1, .Ky = 19, .k = 1, .rate = 0.1, .radius = 30, .strength = 1},
+    {.P = 400, .Kx = 13, .Ky = 11, .k = 64, .rate = 0.002, .radius = 0, .strength = 0.5},
+    {.P = 65, .Kx = 10, .Ky = 10, .k = 5, .rate = 0.01, .radius = 3},
+    {.P = 129, .Kx = 6, .Ky = 7, .k = 4, .rate = 0, .radius = 2, .strength = 0.3},
+};
+#define SHAPES (sizeof shapes / sizeof *shapes)
+
+/* n frames, four fifths of the pixels 0, every eleventh frame all 0. */
+static float *random_frames(size_t n, size_t P)
+{
+    float *frames = data_new(n * P, sizeof *frames);
+    for (size_t t = 0; t < n; t++)
+        for (size_t q = 0; q < P && t % 11 != 10; q++)
+            frames[t * P + q] = data_uniform() < 0.2 ? (float)data_uniform() : 0;
+    return frames;
+}
+
+static struct sparse *layer_new(const struct sparse_config *config, enum kernel_backend backend,
+                                const float *W)
+{
+    struct sparse *layer;
+    if (sparse_new(&layer, config, backend))
+        abort();
+    if (W)
+        sparse_set_weights(layer, W);
+    return layer;
+}
+
+struct result {
+    uint32_t *index; /* n x k */
+    float *value;    /* n x k */
+    float *residual; /* n x 2 */
+    float *W;        /* N x P */
+};
+
+/* Put n frames through a layer, `block` at a time, between sentinels. */
+static struct result layer_run(struct sparse *layer, const struct sparse_config *c, const float *frames,
+                               size_t n, size_t block, bool learn)
+{
+    struct result out = {.index = guard_new(n * c->k * sizeof *out.index),
+                         .value = guard_new(n * c->k * sizeof *out.value),
+                         .residual = guard_new(2 * n * sizeof *out.residual),
+                         .W = guard_new(c->Kx * c->Ky * c->P * sizeof *out.W)};
+    for (size_t t = 0; t < n; t += block) {
+        size_t m = n - t < block ? n - t : block;
+        int rc = learn ? sparse_train(layer, out.index + t * c->k, out.value + t * c->k, out.residual + 2 * t,
+                                      frames + t * c->P, m)
+                       : sparse_encode(layer, out.index + t * c->k, out.value + t * c->k,
+                                       out.residual + 2 * t, frames + t * c->P, m);
+        CHECK(rc == KERNEL_OK);
+    }
+    sparse_get_weights(layer, out.W);
+    return out;
+}
+
+static bool same_result(const struct result *a, const struct result *b, const struct sparse_config *c,
+                        size_t n)
+{
+    return data_same(a->index, b->index, n * c->k * sizeof *a->index) &&
+           data_same(a->value, b->value, n * c->k * sizeof *a->value) &&
+           data_same(a->residual, b->residual, 2 * n * sizeof *a->residual) &&
+           data_same(a->W, b->W, c->Kx * c->Ky * c->P * sizeof *a->W);
+}
+
+static void result_free(struct result *out, const struct sparse_config *c, size_t n)
+{
+    CHECK(guard_check(out->index, n * c->k * sizeof *out->index));
+    CHECK(guard_check(out->value, n * c->k * sizeof *out->value));
+    CHECK(guard_check(out->residual, 2 * n * sizeof *out->residual));
+    CHECK(guard_check(out->W, c->Kx * c->Ky * c->P * sizeof *out->W));
+}
+
+/* One frame by hand: two units, the second wins. */
+static void test_sparse_by_hand(void)
+{
+    const struct sparse_config config = {.P = 2, .Kx = 2, .Ky = 1, .k = 1, .rate = 0.5};
+    const float W[4] = {0.1F, 0.2F, 0.3F, 0.4F}, v[2] = {1, 0.5F};
+    /* p = (0.2, 0.5); r = (0.15, 0.2); factors 1 + 0.25 (0.85 / 0.15), 1 + 0.25 (0.3 / 0.2) */
+    const double learned[2] = {0.3 * (1 + 0.25 * 0.85 / 0.15), 0.4 * (1 + 0.25 * 0.3 / 0.2)};
+    for (size_t b = 0; b < 2; b++) {
+        struct sparse *layer = layer_new(&config, backends[b], W);
+        struct result out = layer_run(layer, &config, v, 1, 1, true);
+        CHECK(out.index[0] == 1);
+        CHECK_NEAR(out.value[0], 0.5 / (learned[0] + learned[1]), 1e-6);
+        CHECK_NEAR(out.residual[0], 0.85 * 0.85 + 0.3 * 0.3, 1e-6);
+        CHECK_NEAR(out.residual[1], 1.25, 1e-6);
+        CHECK(out.W[0] == W[0] && out.W[1] == W[1]);
+        CHECK_NEAR(out.W[2], learned[0], 1e-6);
+        CHECK_NEAR(out.W[3], learned[1], 1e-6);
+        result_free(&out, &config, 1);
+        sparse_destroy(&layer);
+    }
+}
+
+static void check_against_reference(const struct sparse_config *c, bool learn)
+{
+    enum { n = 60 };
+    size_t weights = c->Kx * c->Ky * c->P;
+    float *W = data_floats(weights, 0.2), *frames = random_frames(n, c->P);
+    struct sparse *cpu = layer_new(c, KERNEL_CPU, W), *ref = layer_new(c, KERNEL_REFERENCE, W);
+    struct result a = layer_run(cpu, c, frames, n, n, learn), b = layer_run(ref, c, frames, n, n, learn);
+    for (size_t s = 0; s < n * c->k; s++) {
+        CHECK(a.index[s] == b.index[s]);
+        CHECK_NEAR(a.value[s], b.value[s], 1e-5 + 1e-4 * (double)b.value[s]);
+    }
+    for (size_t t = 0; t < 2 * n; t++)
+        CHECK_NEAR(a.residual[t], b.residual[t], 1e-4 * (1 + (double)b.residual[t]));
+    CHECK(data_distance(a.W, b.W, weights) < 1e-5);
+    CHECK(learn || data_same(a.W, W, weights * sizeof *W));
+    CHECK(learn || data_same(b.W, W, weights * sizeof *W));
+    result_free(&a, c, n);
+    result_free(&b, c, n);
+    sparse_destroy(&cpu);
+    sparse_destroy(&ref);
+    free(W);
+    free(frames);
+}
+
+static void test_sparse_cpu_matches_reference(void)
+{
+    for (size_t s = 0; s < SHAPES; s++)
+        check_against_reference(&shapes[s], true);
+}
+
+static void test_sparse_encode_matches_reference_and_keeps_weights(void)
+{
+    for (size_t s = 0; s < SHAPES; s++)
+        check_against_reference(&shapes[s], false);
+}
+
+static void test_sparse_result_does_not_depend_on_calls(void)
+{
+    enum { n = 50 };
+    const size_t blocks[] = {1, 7, 49};
+    for (size_t s = 0; s < SHAPES; s++)
+        for (size_t b = 0; b < 2; b++) {
+            const struct sparse_config *c = &shapes[s];
+            float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames = random_frames(n, c->P);
+            struct sparse *whole = layer_new(c, backends[b], W);
+            struct result a = layer_run(whole, c, frames, n, n, true);
+            for (size_t i = 0; i < 3; i++) {
+                struct sparse *parts = layer_new(c, backends[b], W);
+                struct result p = layer_run(parts, c, frames, n, blocks[i], true);
+                CHECK(same_result(&p, &a, c, n));
+                result_free(&p, c, n);
+                sparse_destroy(&parts);
+            }
+            result_free(&a, c, n);
+            sparse_destroy(&whole);
+            free(W);
+            free(frames);
+        }
+}
+
+static void test_sparse_continues_exactly_in_a_new_layer(void)
+{
+    enum { n = 40, half = 23 };
+    const struct sparse_config *c = &shapes[3];
+    for (size_t b = 0; b < 2; b++) {
+        float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames = random_frames(n, c->P);
+        struct sparse *whole = layer_new(c, backends[b], W), *first = layer_new(c, backends[b], W);
+        struct result a = layer_run(whole, c, frames, n, n, true),
+                      f = layer_run(first, c, frames, half, half, true);
+        size_t bytes = sparse_state_bytes(first);
+        void *state = guard_new(bytes);
+        sparse_save_state(first, state);
+        struct sparse *second = layer_new(c, backends[b], f.W);
+        sparse_load_state(second, state);
+        struct result s = layer_run(second, c, frames + half * c->P, n - half, n, true);
+        CHECK(data_same(s.value, a.value + half * c->k, (n - half) * c->k * sizeof *s.value));
+        CHECK(data_same(s.W, a.W, c->Kx * c->Ky * c->P * sizeof *s.W));
+        CHECK(guard_check(state, bytes));
+        result_free(&a, c, n);
+        result_free(&f, c, half);
+        result_free(&s, c, n - half);
+        sparse_destroy(&whole);
+        sparse_destroy(&first);
+        sparse_destroy(&second);
+        free(W);
+        free(frames);
+    }
+}
+
+static void test_sparse_ties_and_blank_frames(void)
+{
+    const struct sparse_config config = {
+        .P = 3, .Kx = 4, .Ky = 3, .k = 3, .rate = 0.1, .radius = 1, .strength = 0.5};
+    const float frames[6] = {0, 0, 0, 0.5F, 0.5F, 0.5F};
+    float W[12 * 3];
+    for (size_t w = 0; w < 36; w++)
+        W[w] = 0.1F;
+    for (size_t b = 0; b < 2; b++) {
+        struct sparse *layer = layer_new(&config, backends[b], W);
+        struct result blank = layer_run(layer, &config, frames, 1, 1, true);
+        for (uint32_t a = 0; a < 3; a++)
+            CHECK(blank.index[a] == a && blank.value[a] == 0);
+        CHECK(blank.residual[0] == 0 && blank.residual[1] == 0);
+        CHECK(data_same(blank.W, W, sizeof W));
+        struct result flat = layer_run(layer, &config, frames + 3, 1, 1, true);
+        for (uint32_t a = 0; a < 3; a++)
+            CHECK(flat.index[a] == a && flat.value[a] > 0);
+        result_free(&blank, &config, 1);
+        result_free(&flat, &config, 1);
+        sparse_destroy(&layer);
+    }
+}
+
+/* The underflow trap. Units 0 and 1 win while pixel 0 is dark; unit 0 is driven harder, so its weight there
+ * shrinks by far more than unit 1's, which keeps the reconstruction up. In double it falls below what a float
+ * can hold; the float body must stop at the floor. Then units 0 and 2 win while pixel 0 is bright, and the
+ * weight must come back. */
+static void test_sparse_weight_at_floor_is_revived(void)
+{
+    const struct sparse_config config = {.P = 3, .Kx = 3, .Ky = 1, .k = 2, .rate = 0.45};
+    const float W[9] = {0.2F, 0.9F, 0, 0.3F, 0.1F, 0, 0, 0, 0.5F};
+    const float dark[3] = {0, 1, 0}, bright[3] = {1, 1, 1};
+    for (size_t b = 0; b < 2; b++) {
+        struct sparse *layer = layer_new(&config, backends[b], W);
+        for (size_t t = 0; t < 200; t++) {
+            struct result out = layer_run(layer, &config, dark, 1, 1, true);
+            CHECK(out.index[0] == 0 && out.index[1] == 1);
+            if (t == 199 && backends[b] == KERNEL_CPU)
+                CHECK(out.W[0] == SPARSE_FLOOR);
+            if (t == 199 && backends[b] == KERNEL_REFERENCE)
+                CHECK(out.W[0] == 0); /* as a float */
+            result_free(&out, &config, 1);
+        }
+        for (size_t t = 0; t < 20; t++) {
+            struct result out = layer_run(layer, &config, bright, 1, 1, true);
+            CHECK(out.index[0] == 0 && out.index[1] == 2);
+            CHECK(t < 19 || out.W[0] > 0.1F);
+            result_free(&out, &config, 1);
+        }
+        sparse_destroy(&layer);
+    }
+}
+
+static void test_sparse_weights_are_raised_to_floor(void)
+{
+    const struct sparse_config config = {.P = 2, .Kx = 2, .Ky = 1, .k = 1, .rate = 0.1};
+    const float W[4] = {0, 1e-44F, 1e-37F, 0.5F};
+    float fresh[4], set[4];
+    struct sparse *layer = layer_new(&config, KERNEL_CPU, NULL);
+    sparse_get_weights(layer, fresh);
+    sparse_set_weights(layer, W);
+    sparse_get_weights(layer, set);
+    CHECK(fresh[0] == SPARSE_FLOOR && fresh[3] == SPARSE_FLOOR);
+    CHECK(set[0] == SPARSE_FLOOR && set[1] == SPARSE_FLOOR && set[2] == SPARSE_FLOOR && set[3] == 0.5F);
+    sparse_destroy(&layer);
+}
+
+static void test_sparse_no_frames_is_no_work(void)
+{
+    for (size_t b = 0; b < 2; b++) {
+        struct sparse *layer = layer_new(&shapes[3], backends[b], NULL);
+        CHECK(sparse_train(layer, NULL, NULL, NULL, NULL, 0) == KERNEL_OK);
+        CHECK(sparse_encode(layer, NULL, NULL, NULL, NULL, 0) == KERNEL_OK);
+        sparse_destroy(&layer);
+    }
+}
+
+static void test_sparse_refuses_frames_outside_0_to_1(void)
+{
+    const struct sparse_config config = {.P = 2, .Kx = 2, .Ky = 1, .k = 1, .rate = 0.1};
+    const float W[4] = {0.1F, 0.2F, 0.3F, 0.4F}, wrong[] = {-0.001F, 1.001F, NAN, INFINITY};
+    for (size_t b = 0; b < 2; b++)
+        for (size_t w = 0; w < 4; w++) {
+            const float frames[4] = {0.5F, 0.5F, 0.5F, wrong[w]};
+            uint32_t index[2];
+            float value[2], residual[4], after[4];
+            struct sparse *layer = layer_new(&config, backends[b], W);
+            CHECK(sparse_train(layer, index, value, residual, frames, 2) == KERNEL_EINVAL);
+            CHECK(sparse_encode(layer, index, value, residual, frames, 2) == KERNEL_EINVAL);
+            sparse_get_weights(layer, after);
+            CHECK(data_same(after, W, sizeof W));
+            sparse_destroy(&layer);
+        }
+}
+
+static void test_sparse_refuses_wrong_configurations(void)
+{
+    const struct sparse_config good = shapes[3];
+    struct sparse_config bad[14];
+    for (size_t b = 0; b < 14; b++)
+        bad[b] = good;
+    bad[0].P = 0;
+    bad[1].Kx = 0;
+    bad[2].Ky = 0;
+    bad[3].k = 0;
+    bad[4].k = good.Kx * good.Ky + 1;
+    bad[5].Kx = 100;
+    bad[5].k = SPARSE_WINNERS_MAX + 1;
+    bad[6].rate = -0.1;
+    bad[7].rate = NAN;
+    bad[8].strength = -1;
+    bad[9].strength = INFINITY;
+    bad[10].Kx = SIZE_MAX;
+    bad[11].P = SIZE_MAX;
+    bad[12].Kx = bad[12].Ky = 65536;
+    bad[13].P = UINT32_MAX;
+    bad[13].Kx = bad[13].Ky = 65535;
+    for (size_t b = 0; b < 14; b++) {
+        struct sparse *layer = (struct sparse *)&bad;
+        CHECK(sparse_new(&layer, &bad[b], KERNEL_AUTO) == KERNEL_EINVAL);
+        CHECK(layer == NULL);
+    }
+    struct sparse *layer = NULL;
+    CHECK(sparse_new(&layer, &good, (enum kernel_backend)99) == KERNEL_EINVAL);
+    CHECK(sparse_new(&layer, &good, KERNEL_CUDA) == KERNEL_EUNSUPPORTED);
+    CHECK(layer == NULL);
+    sparse_destroy(&layer);
+    sparse_destroy(NULL);
+}
+
+static void test_sparse_names_its_body(void)
+{
+    const enum kernel_backend asked[] = {KERNEL_AUTO, KERNEL_CPU, KERNEL_REFERENCE};
+    const char *const named[] = {"cpu", "cpu", "reference"};
+    for (size_t a = 0; a < 3; a++) {
+        struct sparse *layer = layer_new(&shapes[0], asked[a], NULL);
+        CHECK(strcmp(sparse_body(layer), named[a]) == 0);
+        sparse_destroy(&layer);
+        CHECK(layer == NULL);
+    }
+}
+
+static void test_sparse_new_survives_every_failing_allocation(void)
+{
+    for (size_t b = 0; b < 2; b++) {
+        int rc = KERNEL_ENOMEM;
+        for (data_fails_at = 0; rc == KERNEL_ENOMEM && data_fails_at < 100; data_fails_at++) {
+            struct sparse *layer = (struct sparse *)&rc;
+            data_allocations = 0;
+            rc = sparse_new(&layer, &shapes[3], backends[b]);
+            CHECK(rc == (data_allocations > data_fails_at ? KERNEL_ENOMEM : KERNEL_OK));
+            CHECK((rc == KERNEL_OK) == (layer != NULL));
+            sparse_destroy(&layer);
+        }
+        CHECK(data_fails_at > 3);
+        CHECK(rc == KERNEL_OK);
+    }
+    data_fails_at = SIZE_MAX;
+}
+
+CHECK_MAIN(CASE(test_sparse_by_hand), CASE(test_sparse_cpu_matches_reference),
+           CASE(test_sparse_encode_matches_reference_and_keeps_weights),
+           CASE(test_sparse_result_does_not_depend_on_calls),
+           CASE(test_sparse_continues_exactly_in_a_new_layer), CASE(test_sparse_ties_and_blank_frames),
+           CASE(test_sparse_weight_at_floor_is_revived), CASE(test_sparse_weights_are_raised_to_floor),
+           CASE(test_sparse_no_frames_is_no_work), CASE(test_sparse_refuses_frames_outside_0_to_1),
+           CASE(test_sparse_refuses_wrong_configurations), CASE(test_sparse_names_its_body),
+           CASE(test_sparse_new_survives_every_failing_allocation))
