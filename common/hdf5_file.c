@@ -20,8 +20,9 @@
 void hdf5_quiet(void)
 {
     static atomic_flag begun = ATOMIC_FLAG_INIT;
-    if (!atomic_flag_test_and_set(&begun))
+    if (!atomic_flag_test_and_set(&begun)) {
         H5dont_atexit();
+    }
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
@@ -29,8 +30,9 @@ void hdf5_quiet(void)
  * calls only the system's own words. */
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *entry, void *text)
 {
-    if (n != 0 || entry->desc == NULL)
+    if (n != 0 || entry->desc == NULL) {
         return 0;
+    }
     static const char mark[] = "error message = '";
     const char *reason = strstr(entry->desc, mark);
     reason = reason == NULL ? entry->desc : reason + strlen(mark);
@@ -53,8 +55,9 @@ int hdf5_fail(enum loom_status status, const char *format, ...)
 
 void hdf5_release(hid_t *id_p)
 {
-    if (*id_p >= 0)
+    if (*id_p >= 0) {
         H5Idec_ref(*id_p);
+    }
     *id_p = HDF5_NONE;
 }
 
@@ -62,21 +65,27 @@ int hdf5_check(const char *path)
 {
     struct stat about;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         return error_set(LOOM_EIO, "cannot open %s: %s", path, strerror(errno));
+    }
     int failed = fstat(fd, &about);
     close(fd);
-    if (failed)
+    if (failed) {
         return error_set(LOOM_EIO, "cannot look at %s: %s", path, strerror(errno));
-    if (!S_ISREG(about.st_mode))
+    }
+    if (!S_ISREG(about.st_mode)) {
         return error_set(LOOM_EIO, "%s is not a file", path);
-    if (about.st_size == 0)
+    }
+    if (about.st_size == 0) {
         return error_set(LOOM_EDATA, "%s is empty, not an HDF5 file; move it away or name another", path);
+    }
     htri_t is_hdf5 = H5Fis_hdf5(path);
-    if (is_hdf5 < 0)
+    if (is_hdf5 < 0) {
         return hdf5_fail(LOOM_EIO, "cannot read %s", path);
-    if (is_hdf5 == 0)
+    }
+    if (is_hdf5 == 0) {
         return error_set(LOOM_EDATA, "%s is not an HDF5 file; move it away or name another", path);
+    }
     return LOOM_OK;
 }
 
@@ -98,10 +107,11 @@ static void *image_realloc(void *bytes, size_t size, H5FD_file_image_op_t operat
 
 static herr_t image_free(void *bytes, H5FD_file_image_op_t operation, void *image)
 {
-    if (operation == H5FD_FILE_IMAGE_OP_FILE_CLOSE)
+    if (operation == H5FD_FILE_IMAGE_OP_FILE_CLOSE) {
         ((struct hdf5_image *)image)->bytes = bytes;
-    else
+    } else {
         free(bytes);
+    }
     return 0;
 }
 
@@ -129,15 +139,18 @@ int hdf5_image_new(struct hdf5_image *self, hsize_t alignment)
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access < 0 || H5Pset_fapl_core(access, IMAGE_STEP_BYTES, 0) < 0 ||
         H5Pset_file_image_callbacks(access, &memory) < 0 ||
-        H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) < 0)
+        H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) < 0) {
         goto fail;
+    }
     if (alignment > 1 &&
         (H5Pset_alignment(access, 1, alignment) < 0 || H5Pset_meta_block_size(access, 0) < 0 ||
-         H5Pset_small_data_block_size(access, 0) < 0))
+         H5Pset_small_data_block_size(access, 0) < 0)) {
         goto fail;
+    }
     self->file = H5Fcreate("image", H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    if (self->file < 0)
+    if (self->file < 0) {
         goto fail;
+    }
     hdf5_release(&access);
     return LOOM_OK;
 fail:
@@ -151,30 +164,36 @@ int hdf5_image_save(struct hdf5_image *self, struct durable_file *file)
     uint64_t end = 0; /* of the file: the driver's memory is rounded up */
     hid_t image = self->file;
     self->file = HDF5_NONE;
-    if (H5Fclose(image) < 0)
+    if (H5Fclose(image) < 0) {
         return hdf5_fail(LOOM_EINTERNAL, "cannot finish the file %s in memory", file->path);
-    if (self->bytes != NULL && self->size >= SUPERBLOCK_END_OFFSET + sizeof end)
+    }
+    if (self->bytes != NULL && self->size >= SUPERBLOCK_END_OFFSET + sizeof end) {
         memcpy(&end, (const char *)self->bytes + SUPERBLOCK_END_OFFSET, sizeof end);
-    if (end == 0 || end > self->size)
+    }
+    if (end == 0 || end > self->size) {
         return error_set(LOOM_EINTERNAL, "the file %s came out wrong in memory: %llu of %zu bytes",
                          file->path, (unsigned long long)end, self->size);
+    }
     return durable_file_write(file, self->bytes, (size_t)end);
 }
 
 void hdf5_image_destroy(struct hdf5_image *self)
 {
-    if (self->file >= 0)
+    if (self->file >= 0) {
         H5Fclose(self->file);
+    }
     free(self->bytes);
     *self = HDF5_IMAGE_NONE;
 }
 
-/* Text as h5py reads it into a str: UTF-8 of any length. */
-static hid_t text_type(void)
+/* Text of up to `length` bytes. Not of variable length, though h5py makes a str of that by itself: it lies in
+ * a heap without checksum, and HDF5 crashes when that is damaged. */
+static hid_t text_type(size_t length)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
-    if (type >= 0 && (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0))
+    if (type >= 0 && (H5Tset_size(type, length + 1) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
         hdf5_release(&type);
+    }
     return type;
 }
 
@@ -185,10 +204,12 @@ static int write_attribute(hid_t object, const char *path, const char *name, hid
     int status = LOOM_OK;
     hid_t attribute = HDF5_NONE;
     hid_t space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &n, NULL);
-    if (space >= 0)
+    if (space >= 0) {
         attribute = H5Acreate2(object, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT);
-    if (attribute < 0 || H5Awrite(attribute, memory_type, values) < 0)
+    }
+    if (attribute < 0 || H5Awrite(attribute, memory_type, values) < 0) {
         status = hdf5_fail(LOOM_EINTERNAL, "cannot write the attribute %s of %s", name, path);
+    }
     hdf5_release(&attribute);
     hdf5_release(&space);
     return status;
@@ -196,17 +217,29 @@ static int write_attribute(hid_t object, const char *path, const char *name, hid
 
 int hdf5_write_text(hid_t object, const char *path, const char *name, const char *text)
 {
-    hid_t type = text_type();
-    int status = write_attribute(object, path, name, type, type, 0, 1, &text);
+    hid_t type = text_type(strlen(text));
+    int status = write_attribute(object, path, name, type, type, 0, 1, text);
     hdf5_release(&type);
     return status;
 }
 
 int hdf5_write_texts(hid_t object, const char *path, const char *name, const char *const *texts, size_t n)
 {
-    hid_t type = text_type();
-    int status = write_attribute(object, path, name, type, type, 1, n, texts);
+    size_t length = 0;
+    for (size_t i = 0; i < n; i++) {
+        length = strlen(texts[i]) > length ? strlen(texts[i]) : length;
+    }
+    char *rows = calloc(n, length + 1);
+    if (rows == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory for the attribute %s of %s", name, path);
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(rows + i * (length + 1), texts[i], strlen(texts[i]));
+    }
+    hid_t type = text_type(length);
+    int status = write_attribute(object, path, name, type, type, 1, n, rows);
     hdf5_release(&type);
+    free(rows);
     return status;
 }
 
@@ -231,12 +264,15 @@ static int open_attribute(hid_t object, const char *path, const char *name, size
 {
     *attribute = *type = HDF5_NONE;
     htri_t there = H5Aexists(object, name);
-    if (there == 0)
+    if (there == 0) {
         return error_set(LOOM_EDATA, "%s has no attribute %s", path, name);
-    if (there > 0)
+    }
+    if (there > 0) {
         *attribute = H5Aopen(object, name, H5P_DEFAULT);
-    if (*attribute < 0)
+    }
+    if (*attribute < 0) {
         return hdf5_fail(LOOM_EDATA, "cannot read the attribute %s of %s", name, path);
+    }
     hid_t space = H5Aget_space(*attribute);
     hssize_t points = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
     hdf5_release(&space);
@@ -259,14 +295,16 @@ static int read_numbers(hid_t object, const char *path, const char *name, hid_t 
 {
     hid_t attribute, type;
     int status = open_attribute(object, path, name, n, &attribute, &type);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
+    }
     H5T_class_t class = H5Tget_class(type);
-    if (class != H5T_INTEGER && (class != H5T_FLOAT || memory_type == H5T_NATIVE_INT64))
+    if (class != H5T_INTEGER && (class != H5T_FLOAT || memory_type == H5T_NATIVE_INT64)) {
         status = error_set(LOOM_EDATA, "the attribute %s of %s is not %s", name, path,
                            memory_type == H5T_NATIVE_INT64 ? "an integer" : "a number");
-    else if (H5Aread(attribute, memory_type, values) < 0)
+    } else if (H5Aread(attribute, memory_type, values) < 0) {
         status = hdf5_fail(LOOM_EDATA, "cannot read the attribute %s of %s", name, path);
+    }
     hdf5_release(&attribute);
     hdf5_release(&type);
     return status;
@@ -282,31 +320,36 @@ int hdf5_read_real(hid_t object, const char *path, const char *name, double *val
     return read_numbers(object, path, name, H5T_NATIVE_DOUBLE, value, 1);
 }
 
-/* Read a text of fixed length, as MATLAB and Fortran write them: padded with NULs or spaces. */
+/* Read a text of fixed length: padded with NULs or, by Fortran, with spaces. */
 static int read_fixed(hid_t attribute, hid_t type, char *text, size_t size)
 {
     size_t length = H5Tget_size(type);
-    if (length == 0 || length > TEXT_BYTES_MAX)
+    if (length == 0 || length > TEXT_BYTES_MAX) {
         return -1;
+    }
     char *whole = calloc(length + 1, 1);
     if (whole == NULL || H5Aread(attribute, type, whole) < 0) {
         free(whole);
         return -1;
     }
     length = strlen(whole);
-    if (H5Tget_strpad(type) == H5T_STR_SPACEPAD)
-        while (length > 0 && whole[length - 1] == ' ')
+    if (H5Tget_strpad(type) == H5T_STR_SPACEPAD) {
+        while (length > 0 && whole[length - 1] == ' ') {
             whole[--length] = '\0';
+        }
+    }
     snprintf(text, size, "%s", whole);
     free(whole);
     return 0;
 }
 
+/* Read a text of variable length, as h5py writes them. */
 static int read_variable(hid_t attribute, hid_t type, char *text, size_t size)
 {
     char *whole = NULL;
-    if (H5Aread(attribute, type, &whole) < 0)
+    if (H5Aread(attribute, type, &whole) < 0) {
         return -1;
+    }
     snprintf(text, size, "%s", whole == NULL ? "" : whole);
     H5free_memory(whole);
     return 0;
@@ -316,12 +359,14 @@ int hdf5_read_text(hid_t object, const char *path, const char *name, char *text,
 {
     hid_t attribute, type;
     int status = open_attribute(object, path, name, 1, &attribute, &type);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
-    if (H5Tget_class(type) != H5T_STRING)
+    }
+    if (H5Tget_class(type) != H5T_STRING) {
         status = error_set(LOOM_EDATA, "the attribute %s of %s is not text", name, path);
-    else if ((H5Tis_variable_str(type) > 0 ? read_variable : read_fixed)(attribute, type, text, size) < 0)
+    } else if ((H5Tis_variable_str(type) > 0 ? read_variable : read_fixed)(attribute, type, text, size) < 0) {
         status = hdf5_fail(LOOM_EDATA, "cannot read the attribute %s of %s", name, path);
+    }
     hdf5_release(&attribute);
     hdf5_release(&type);
     return status;

@@ -20,8 +20,8 @@
 
 #define HDF5_NONE ((hid_t)-1)
 
-/* To be called before anything else of HDF5, by every thread: stop it from printing, and from tidying up at exit, where
- * it crashes if a file could not be closed. More than once does no harm. */
+/* To be called before anything else of HDF5, by every thread: stop it from printing, and from tidying up at
+ * exit, where it crashes if a file could not be closed. More than once does no harm. */
 void hdf5_quiet(void);
 
 /* Record "what: HDF5's own reason" and return `status`; to be called directly after the call that failed. */
@@ -52,7 +52,7 @@ int hdf5_image_save(struct hdf5_image *self, struct durable_file *file) LOOM_MUS
 /* Forget it; harmless on HDF5_IMAGE_NONE and when repeated. */
 void hdf5_image_destroy(struct hdf5_image *self);
 
-/* Attributes of an object (file: the root). path: of the file, for messages. */
+/* Attributes of an object (file: the root). path: of the file, for messages. Text is UTF-8 of fixed length. */
 int hdf5_write_text(hid_t object, const char *path, const char *name, const char *text) LOOM_MUST_CHECK;
 int hdf5_write_texts(hid_t object, const char *path, const char *name, const char *const *texts,
                      size_t n) LOOM_MUST_CHECK;

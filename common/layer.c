@@ -68,8 +68,9 @@ int layer_writer_new(struct layer_writer **self_p, const char *path)
 {
     *self_p = NULL;
     struct layer_writer *self = calloc(1, sizeof *self);
-    if (self == NULL)
+    if (self == NULL) {
         return error_set(LOOM_EINTERNAL, "out of memory while beginning the file %s", path);
+    }
     self->image = HDF5_IMAGE_NONE;
     int status = durable_file_begin(&self->file, path);
     if (status != LOOM_OK) {
@@ -77,8 +78,9 @@ int layer_writer_new(struct layer_writer **self_p, const char *path)
         return status;
     }
     status = hdf5_image_new(&self->image, 1);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         layer_writer_destroy(&self);
+    }
     *self_p = self;
     return status;
 }
@@ -106,35 +108,39 @@ static int creation_lists(hid_t *dataset, hid_t *link, const hsize_t *chunk, siz
     *link = H5Pcreate(H5P_LINK_CREATE);
     if (*dataset < 0 || *link < 0 || H5Pset_create_intermediate_group(*link, 1) < 0 ||
         H5Pset_chunk(*dataset, (int)rank, chunk) < 0 || H5Pset_fletcher32(*dataset) < 0 ||
-        H5Pset_obj_track_times(*dataset, 0) < 0)
+        H5Pset_obj_track_times(*dataset, 0) < 0) {
         return -1;
+    }
     return 0;
 }
 
 int layer_write(struct layer_writer *self, const char *name, enum layer_dtype dtype, const size_t *dims,
                 size_t rank, const void *data)
 {
-    if (rank < 1 || rank > LAYER_RANK_MAX)
+    if (rank < 1 || rank > LAYER_RANK_MAX) {
         return error_set(LOOM_EINTERNAL, "dataset %s of %s has %zu dimensions; 1 to %d are possible", name,
                          self->file.path, rank, LAYER_RANK_MAX);
+    }
     int status = LOOM_OK;
     hid_t space = HDF5_NONE, creation = HDF5_NONE, link = HDF5_NONE, dataset = HDF5_NONE;
-    hsize_t size[LAYER_RANK_MAX], size_max[LAYER_RANK_MAX], chunk[LAYER_RANK_MAX];
+    hsize_t size[LAYER_RANK_MAX], chunk[LAYER_RANK_MAX];
     size_t values = 1;
     for (size_t d = 0; d < rank; d++) {
         size[d] = dims[d];
-        size_max[d] = dims[d] == 0 ? H5S_UNLIMITED : dims[d]; /* else no chunk would be small enough */
         values *= dims[d];
     }
     choose_chunk(chunk, dims, rank, H5Tget_size(file_type(dtype)));
-    if ((space = H5Screate_simple((int)rank, size, size_max)) < 0 ||
-        creation_lists(&creation, &link, chunk, rank) < 0)
+    if ((space = H5Screate_simple((int)rank, size, NULL)) < 0 ||
+        creation_lists(&creation, &link, chunk, rank) < 0) {
         goto fail;
+    }
     dataset = H5Dcreate2(self->image.file, name, file_type(dtype), space, link, creation, H5P_DEFAULT);
-    if (dataset < 0)
+    if (dataset < 0) {
         goto fail;
-    if (values > 0 && H5Dwrite(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+    }
+    if (values > 0 && H5Dwrite(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
         goto fail;
+    }
     goto done;
 fail:
     status = hdf5_fail(LOOM_EINTERNAL, "cannot write the dataset %s of %s", name, self->file.path);
@@ -170,18 +176,21 @@ int layer_writer_commit(struct layer_writer **self_p)
 {
     struct layer_writer *self = *self_p;
     int status = hdf5_image_save(&self->image, &self->file);
-    if (status == LOOM_OK)
+    if (status == LOOM_OK) {
         status = durable_file_commit(&self->file);
-    if (status == LOOM_OK)
+    }
+    if (status == LOOM_OK) {
         layer_writer_destroy(self_p);
+    }
     return status;
 }
 
 void layer_writer_destroy(struct layer_writer **self_p)
 {
     struct layer_writer *self = *self_p;
-    if (self == NULL)
+    if (self == NULL) {
         return;
+    }
     hdf5_image_destroy(&self->image);
     durable_file_abandon(&self->file);
     free(self);
@@ -195,13 +204,15 @@ int layer_reader_new(struct layer_reader **self_p, const char *path)
     hdf5_quiet();
     *self_p = NULL;
     int status = hdf5_check(path);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
+    }
     struct stat about;
     struct layer_reader *self = calloc(1, sizeof *self);
     if (self == NULL || (self->path = strdup(path)) == NULL || stat(path, &about) < 0) {
-        if (self != NULL)
+        if (self != NULL) {
             free(self->path);
+        }
         free(self);
         return error_set(LOOM_EINTERNAL, "out of memory while opening %s", path);
     }
@@ -218,10 +229,12 @@ int layer_reader_new(struct layer_reader **self_p, const char *path)
 void layer_reader_destroy(struct layer_reader **self_p)
 {
     struct layer_reader *self = *self_p;
-    if (self == NULL)
+    if (self == NULL) {
         return;
-    if (self->file >= 0)
+    }
+    if (self->file >= 0) {
         H5Fclose(self->file);
+    }
     free(self->path);
     free(self);
     *self_p = NULL;
@@ -237,11 +250,13 @@ static int exists(hid_t file, const char *name)
 {
     char step[256];
     size_t length = strlen(name);
-    if (length == 0 || length >= sizeof step)
+    if (length == 0 || length >= sizeof step) {
         return 0;
+    }
     for (size_t i = 1; i <= length; i++) {
-        if (name[i] != '/' && name[i] != '\0')
+        if (name[i] != '/' && name[i] != '\0') {
             continue;
+        }
         memcpy(step, name, i);
         step[i] = '\0';
         if (H5Lexists(file, step, H5P_DEFAULT) <= 0) {
@@ -254,8 +269,9 @@ static int exists(hid_t file, const char *name)
 
 int layer_has(const struct layer_reader *self, const char *name)
 {
-    if (!exists(self->file, name))
+    if (!exists(self->file, name)) {
         return 0;
+    }
     hid_t object = H5Oopen(self->file, name, H5P_DEFAULT);
     int is_dataset = object >= 0 && H5Iget_type(object) == H5I_DATASET;
     hdf5_release(&object);
@@ -267,8 +283,9 @@ static void format_dims(char *text, size_t size, const hsize_t *dims, size_t ran
 {
     size_t used =
         (size_t)snprintf(text, size, rank == 0 ? "a single value" : "%llu", (unsigned long long)dims[0]);
-    for (size_t d = 1; d < rank && used < size; d++)
+    for (size_t d = 1; d < rank && used < size; d++) {
         used += (size_t)snprintf(text + used, size - used, " x %llu", (unsigned long long)dims[d]);
+    }
 }
 
 /* Open a dataset of numbers and tell its shape. actual: H5S_MAX_RANK numbers. */
@@ -276,11 +293,13 @@ static int open_dataset(const struct layer_reader *self, const char *name, hid_t
                         size_t *rank)
 {
     *dataset = HDF5_NONE;
-    if (!layer_has(self, name))
+    *rank = 0;
+    memset(actual, 0, H5S_MAX_RANK * sizeof *actual);
+    if (!layer_has(self, name)) {
         return error_set(LOOM_EDATA, "%s has no dataset %s", self->path, name);
+    }
     hid_t space = HDF5_NONE, type = HDF5_NONE;
     int status = LOOM_OK, n = -1;
-    memset(actual, 0, H5S_MAX_RANK * sizeof *actual);
     *dataset = H5Dopen2(self->file, name, H5P_DEFAULT);
     if (*dataset < 0 || (space = H5Dget_space(*dataset)) < 0 || (type = H5Dget_type(*dataset)) < 0 ||
         (n = H5Sget_simple_extent_dims(space, actual, NULL)) < 0) {
@@ -293,17 +312,20 @@ static int open_dataset(const struct layer_reader *self, const char *name, hid_t
         goto done;
     }
     double bytes = (double)H5Tget_size(type); /* a double cannot overflow here */
-    for (int d = 0; d < n; d++)
+    for (int d = 0; d < n; d++) {
         bytes *= (double)actual[d];
-    if (bytes > (double)CLAIM_BYTES_FREE && bytes / CLAIM_RATIO_MAX > (double)self->bytes)
+    }
+    if (bytes > (double)CLAIM_BYTES_FREE && bytes / CLAIM_RATIO_MAX > (double)self->bytes) {
         status =
             error_set(LOOM_EDATA, "the dataset %s of %s claims %.3g bytes in a file of %.3g: it is damaged",
                       name, self->path, bytes, (double)self->bytes);
+    }
 done:
     hdf5_release(&type);
     hdf5_release(&space);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         hdf5_release(dataset);
+    }
     return status;
 }
 
@@ -311,16 +333,19 @@ int layer_read_dims(const struct layer_reader *self, const char *name, size_t *d
 {
     hid_t dataset;
     hsize_t actual[H5S_MAX_RANK];
-    size_t actual_rank;
+    size_t actual_rank = 0;
     int status = open_dataset(self, name, &dataset, actual, &actual_rank);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
+    }
     hdf5_release(&dataset);
-    if (actual_rank != rank)
+    if (actual_rank != rank) {
         return error_set(LOOM_EDATA, "the dataset %s of %s has %zu dimensions instead of %zu", name,
                          self->path, actual_rank, rank);
-    for (size_t d = 0; d < rank; d++)
+    }
+    for (size_t d = 0; d < rank; d++) {
         dims[d] = (size_t)actual[d];
+    }
     return LOOM_OK;
 }
 
@@ -333,8 +358,9 @@ static int check_shape(const struct layer_reader *self, const char *name, const 
         wanted[d] = dims[d];
         same = same && actual[d] == dims[d];
     }
-    if (same)
+    if (same) {
         return LOOM_OK;
+    }
     char is[128], should[128];
     format_dims(is, sizeof is, actual, actual_rank);
     format_dims(should, sizeof should, wanted, rank);
@@ -348,24 +374,28 @@ int layer_read(const struct layer_reader *self, const char *name, enum layer_dty
 {
     hid_t dataset;
     hsize_t actual[H5S_MAX_RANK];
-    size_t actual_rank;
-    if (rank < 1 || rank > LAYER_RANK_MAX)
+    size_t actual_rank = 0;
+    if (rank < 1 || rank > LAYER_RANK_MAX) {
         return error_set(LOOM_EINTERNAL, "dataset %s of %s was asked for with %zu dimensions", name,
                          self->path, rank);
+    }
     int status = open_dataset(self, name, &dataset, actual, &actual_rank);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
+    }
     status = check_shape(self, name, actual, actual_rank, dims, rank);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         goto done;
+    }
     hid_t type = H5Dget_type(dataset);
     H5T_class_t class = H5Tget_class(type);
     hdf5_release(&type);
-    if (class == H5T_FLOAT && dtype != LAYER_F4 && dtype != LAYER_F8)
+    if (class == H5T_FLOAT && dtype != LAYER_F4 && dtype != LAYER_F8) {
         status = error_set(LOOM_EDATA, "the dataset %s of %s holds reals where integers are needed", name,
                            self->path);
-    else if (H5Dread(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+    } else if (H5Dread(dataset, memory_type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
         status = hdf5_fail(LOOM_EDATA, "the dataset %s of %s is damaged", name, self->path);
+    }
 done:
     hdf5_release(&dataset);
     return status;

@@ -1,9 +1,9 @@
 /* Layer files (HDF5): a layer's weights and state at rest, and its checkpoints, which have the same form.
  *
- * Datasets: /weights (units x inputs, f4) and /state/... ; attributes of the root: every parameter, kind of stage,
- * grid, ids, frames seen, program version. Written whole to a temporary file in the same folder, fsynced, renamed,
- * and the folder fsynced: a reader sees the old file or the new one, never a torn one. Every dataset carries
- * fletcher32 checksums. */
+ * Datasets: /weights (units x inputs, f4) and /state/... ; attributes of the root: every parameter, kind of
+ * stage, grid, ids, frames seen, program version. Written whole to a temporary file in the same folder,
+ * fsynced, renamed, and the folder fsynced: a reader sees the old file or the new one, never a torn one.
+ * Every dataset carries fletcher32 checksums. */
 #ifndef LOOM_COMMON_LAYER_H
 #define LOOM_COMMON_LAYER_H
 
@@ -22,8 +22,8 @@ struct layer_reader;
 /* Begin a file that will stand at `path` once committed. LOOM_EIO with the path and the reason. */
 int layer_writer_new(struct layer_writer **self_p, const char *path) LOOM_MUST_CHECK;
 
-/* Write a dataset ("weights", "state/io"; groups are made). data is row-major; dims has `rank` numbers, some of
- * which may be 0. */
+/* Write a dataset ("weights", "state/io"; groups are made). data is row-major; dims has `rank` numbers,
+ * some of which may be 0. */
 int layer_write(struct layer_writer *self, const char *name, enum layer_dtype dtype, const size_t *dims,
                 size_t rank, const void *data) LOOM_MUST_CHECK;
 
@@ -52,8 +52,8 @@ int layer_has(const struct layer_reader *self, const char *name);
 int layer_read_dims(const struct layer_reader *self, const char *name, size_t *dims,
                     size_t rank) LOOM_MUST_CHECK;
 
-/* Read a whole dataset whose shape must be `dims` (converted to `dtype` by HDF5 where the file's type differs).
- * LOOM_EDATA with file, dataset, both shapes if they differ, or if a checksum fails. */
+/* Read a whole dataset whose shape must be `dims` (converted to `dtype` by HDF5 where the file's type
+ * differs). LOOM_EDATA with file, dataset, both shapes if they differ, or if a checksum fails. */
 int layer_read(const struct layer_reader *self, const char *name, enum layer_dtype dtype, const size_t *dims,
                size_t rank, void *data) LOOM_MUST_CHECK;
 

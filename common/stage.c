@@ -29,12 +29,20 @@
 #include "stage_file.h"
 #include "stage_options.h"
 
-#define POLL_MS 100           /* how long the loop sleeps at most */
-#define TAP_HWM 4             /* messages of a tap queued here, each with all weights; then they are dropped */
-#define PROGRESS_JSON_MS 500  /* between two progress lines for the launcher */
+#define POLL_MS 100          /* how long the loop sleeps at most */
+#define TAP_HWM 4            /* messages of a tap queued here, each with all weights; then they are dropped */
+#define PROGRESS_JSON_MS 500 /* between two progress lines for the launcher */
 #define PROGRESS_TEXT_MS 5000 /* and for a person */
 #define FAREWELL_MS 10000     /* how long a finished stage tries to tell a silent producer */
 #define STARVED_MS 2000       /* without input for this long, a checkpoint is due */
+
+/* Asked to stop, a stage first takes what is on its way, so that all stages of a run stop at the same frame and can go
+ * on from there: until nothing has come for QUIET_MS, but no longer than HALT_MS. Then it saves, and waits for its
+ * readers to do the same, but no longer than STOP_MS. */
+#define QUIET_MS 200
+#define HALT_MS 1000
+#define STOP_MS 4000
+#define PARTING_MS 50 /* for the last acknowledgement to get out */
 
 struct input {
     struct consumer *consumer;
@@ -64,6 +72,9 @@ struct runner {
     uint64_t saved; /* frame of the newest checkpoint, or of the last flush in sum over the inputs */
     int64_t saved_ms, fed_ms;
     bool drained;
+    int64_t stop_ms; /* when it was first seen that we are asked to stop; 0: not yet */
+    bool halted;     /* and since halt_ms nothing more is processed, and all is saved */
+    int64_t halt_ms;
     bool torn; /* a hook failed within a block: the state belongs to no frame and must not be saved */
 
     int64_t progress_ms;
@@ -698,27 +709,59 @@ static int turn(struct runner *self, bool *did)
             status = 0; /* see is_finished */
         }
     }
-    if (status == 0 && !self->drained && self->options.n_inputs > 0) {
+    if (status == 0 && !self->drained && !self->halted && self->options.n_inputs > 0) {
         status = is_sequential(self) ? process_block(self, did) : process_inputs(self, did);
         self->fed_ms = *did ? clock_ms() : self->fed_ms;
     }
-    if (status == 0 && save_is_due(self)) {
+    if (status == 0 && !self->halted && save_is_due(self)) {
         status = save(self);
     }
-    if (status == 0 && !self->drained && all_ended(self) && !is_viewer(self)) {
+    if (status == 0 && !self->drained && !self->halted && all_ended(self) && !is_viewer(self)) {
         status = drain(self);
     }
     report_progress(self, false);
     return status;
 }
 
+/* Save everything, the layer file too. */
+static int save_all(struct runner *self)
+{
+    int status = save(self);
+    return status < 0 ? status : save_layer(self);
+}
+
+/* Asked to stop: take what is on its way, save, let the readers do the same. *stopped: that is over. */
+static int halt(struct runner *self, bool *stopped)
+{
+    int64_t ms = clock_ms();
+    *stopped = is_source(self) || is_viewer(self);
+    if (*stopped) {
+        return 0;
+    }
+    self->stop_ms = self->stop_ms == 0 ? ms : self->stop_ms;
+    if (!self->halted) {
+        if (!self->drained && ms - self->fed_ms < QUIET_MS && ms - self->stop_ms < HALT_MS) {
+            return 0;
+        }
+        self->halted = true;
+        self->halt_ms = ms;
+        return self->drained ? 0 : save_all(self);
+    }
+    bool awaited = self->producer != NULL && producer_ack(self->producer) < position(self);
+    *stopped = ms - self->halt_ms >= PARTING_MS && (!awaited || ms - self->stop_ms >= STOP_MS);
+    return 0;
+}
+
 static int run_loop(struct runner *self)
 {
-    bool did = false;
-    while (!stop_requested && !is_finished(self)) {
-        int status = wait_for_sockets(self, did ? 0 : POLL_MS);
+    bool did = false, stopped = false;
+    while (!stopped && !is_finished(self)) {
+        int status = wait_for_sockets(self, did ? 0 : self->halted ? PARTING_MS / 2 : POLL_MS);
         if (status == 0) {
             status = turn(self, &did);
+        }
+        if (status == 0 && stop_requested) {
+            status = halt(self, &stopped);
         }
         if (status < 0) {
             return status;
@@ -727,7 +770,7 @@ static int run_loop(struct runner *self)
     return 0;
 }
 
-/* Asked to stop, or a peer has failed: keep what was learned. Returns the exit status. */
+/* The loop has ended before the stream. Returns the exit status. */
 static int stop(struct runner *self, int status)
 {
     char why[1024];
@@ -737,11 +780,8 @@ static int stop(struct runner *self, int status)
     int saved = 0;
     if (is_viewer(self) && self->stage->drain != NULL) {
         saved = self->stage->drain(&self->context, self->state);
-    } else if (!complete && !is_source(self)) {
-        saved = save(self);
-        if (saved == 0) {
-            saved = save_layer(self);
-        }
+    } else if (!complete && !is_source(self) && !self->halted) {
+        saved = save_all(self); /* a peer has failed: keep what was learned */
     }
     if (saved < 0) {
         return saved;

@@ -50,7 +50,7 @@ const struct param stage_options_table[] = {
     {"curve_peers", PARAM_PATH, FIELD(curve_peers), "", 0, 0, "",
      "folder of admitted certificates (to bind), or the server's certificate (to connect)", NULL,
      PARAM_LOCAL},
-    {NULL},
+    {.name = NULL},
 };
 
 /* ---- specification ---- */

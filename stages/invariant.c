@@ -66,7 +66,7 @@ static const struct param params[] = {
      0},
     {"frozen", PARAM_BOOLEAN, FIELD(frozen), "false", 0, 0, "", "do not learn", NULL, 0},
     {"backend", PARAM_CHOICE, FIELD(backend), "auto", 0, 0, "", "which body computes", layer_backends, 0},
-    {NULL},
+    {.name = NULL},
 };
 
 static int make_kernel(struct invariant_stage *self)

@@ -26,7 +26,7 @@ struct skeleton_stage {
 static const struct param params[] = {
     {"target", PARAM_REAL, FIELD(target), "1", 0, 1, "", "brightest value wanted in a frame", NULL, 0},
     {"rate", PARAM_REAL, FIELD(rate), "0.01", 0, 1, "", "how quickly the gain follows", NULL, 0},
-    {NULL},
+    {.name = NULL},
 };
 
 /* The inputs are known: check their shapes, allocate what depends on them, describe the output. */

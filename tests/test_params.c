@@ -31,7 +31,7 @@ static const struct param table[] = {
     {"layer", PARAM_PATH, FIELD(layer), "", 0, 0, "", "a file", NULL, PARAM_LOCAL},
     {"rule", PARAM_CHOICE, FIELD(rule), "smooth", 0, 0, "", "which", rules, 0},
     {"grid", PARAM_GRID, FIELD(grid), "40x30", 1, 100, "units", "shape", NULL, PARAM_REQUIRED},
-    {NULL},
+    {.name = NULL},
 };
 
 static int set_up(void **state)

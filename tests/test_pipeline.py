@@ -205,6 +205,13 @@ class SameBits(Case):
             self.assertTrue(os.path.exists(self.path("run", "layers", "sparse.h5")), "the layer is saved at once")
         self.loom("run", pipeline, "--dir", "run", *slow)
         self.assertEqual(self.result("run"), self.result("calm"))
+        with open(self.path("run", "log.jsonl"), encoding="utf-8") as file:
+            said = [json.loads(line) for line in file]
+        for stage in ("sparse", "topo"):
+            frames = [int(line["message"].split()[-1]) for line in said
+                      if line["stage"] == stage and line["message"].startswith("continues at frame")]
+            self.assertEqual(len(frames), 2)
+            self.assertTrue(0 < frames[0] < frames[1], f"all stages stop at one frame, and go on from there: {frames}")
 
     def test_stopped_renderer_holds_nobody_up(self):
         text = PIPELINE + "  maps: {{stage: render, tap: [sparse, topo]}}\n"

@@ -1,0 +1,216 @@
+/* Record: keeps streams in one HDF5 file, aligned by frame number (recording.h tells what is in it).
+ *
+ * The file is this stage's own durable store: what a flush has put there is acknowledged, and a restarted
+ * stage goes on behind it. Frames outside of the wanted window are passed over; the producers are asked to
+ * begin with its first one.
+ *
+ * Limits: all streams of one file must agree in the length of their passes and in all; streams that do not
+ * belong together need a recorder each. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "durable_file.h"
+#include "recording.h"
+#include "stage.h"
+
+#define PIPELINE_BYTES_MAX ((size_t)1 << 20)
+
+_Static_assert(STAGE_INPUTS_MAX <= RECORDING_STREAMS_MAX, "every input has its place in the file");
+
+struct record_stage {
+    char *file;     /* where to; "": recordings/<name>.h5 of the run */
+    int64_t first;  /* frame kept first */
+    int64_t frames; /* how many to keep; 0: all */
+
+    char *path;                      /* the file, chosen */
+    struct recording *recording;     /* NULL once it is closed */
+    uint64_t rows[STAGE_INPUTS_MAX]; /* recorded of each input */
+};
+
+#define FIELD(member) offsetof(struct record_stage, member)
+
+static const struct param params[] = {
+    {"file", PARAM_PATH, FIELD(file), "", 0, 0, "",
+     "HDF5 file; by default recordings/NAME.h5 in the run's folder", NULL, PARAM_LOCAL},
+    {"first", PARAM_INTEGER, FIELD(first), "0", 0, 9e15, "frames", "first frame to keep", NULL, PARAM_LOCAL},
+    {"frames", PARAM_INTEGER, FIELD(frames), "0", 0, 9e15, "frames", "how many frames to keep, 0 for all",
+     NULL, PARAM_LOCAL},
+    {.name = NULL},
+};
+
+/* The first frame behind the window. */
+static uint64_t window_end(const struct record_stage *self)
+{
+    return self->frames == 0 ? UINT64_MAX : (uint64_t)self->first + (uint64_t)self->frames;
+}
+
+static int open_stage(const struct stage_context *context, void *state)
+{
+    struct record_stage *self = state;
+    int length;
+    if (self->file[0] != '\0') {
+        length = asprintf(&self->path, "%s", self->file);
+    } else if (context->run != NULL) {
+        length = asprintf(&self->path, "%s/recordings/%s.h5", context->run, context->name);
+    } else {
+        length = asprintf(&self->path, "%s.h5", context->name);
+    }
+    if (length < 0) {
+        self->path = NULL;
+        return error_set(LOOM_EINTERNAL, "out of memory for a path");
+    }
+    return durable_file_make_folders(self->path);
+}
+
+/* Row r of every stream must be the same moment, and stay so to the end. */
+static int check_alignment(const struct stage_context *context, const struct record_stage *self)
+{
+    const struct stream_info *one = &context->inputs[0];
+    for (size_t i = 1; i < context->n_inputs; i++) {
+        const struct stream_info *other = &context->inputs[i];
+        if (one->pass != other->pass || one->total != other->total) {
+            return error_set(LOOM_EDATA,
+                             "%s has %" PRId64 " frames in passes of %" PRIu64 ", %s has %" PRId64
+                             " in passes of %" PRIu64
+                             " (-1: no end): they cannot stand side by side in %s; record them apart",
+                             one->name, (int64_t)one->total, one->pass, other->name, (int64_t)other->total,
+                             other->pass, self->path);
+        }
+    }
+    if ((uint64_t)self->first > one->total) {
+        return error_set(LOOM_EUSAGE, "first is %" PRId64 ", but %s has only %" PRIu64 " frames", self->first,
+                         one->name, one->total);
+    }
+    return 0;
+}
+
+/* The text of the run's pipeline file, "" if there is none. The caller frees it; NULL if memory runs out. */
+static char *read_pipeline(const char *run)
+{
+    char *path = NULL, *text = calloc(PIPELINE_BYTES_MAX + 1, 1);
+    if (text == NULL || run == NULL || asprintf(&path, "%s/pipeline.yaml", run) < 0) {
+        return text;
+    }
+    FILE *in = fopen(path, "re");
+    if (in != NULL) {
+        size_t bytes = fread(text, 1, PIPELINE_BYTES_MAX, in);
+        text[bytes] = '\0';
+        fclose(in);
+    }
+    free(path);
+    return text;
+}
+
+static int configure(const struct stage_context *context, void *state, struct stream_info *output)
+{
+    (void)output;
+    struct record_stage *self = state;
+    int status = check_alignment(context, self);
+    if (status < 0) {
+        return status;
+    }
+    char *text = read_pipeline(context->run);
+    if (text == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory for the pipeline's text");
+    }
+    status = recording_new(&self->recording, self->path, context->inputs, context->n_inputs,
+                           (uint64_t)self->first, text, self->rows);
+    free(text);
+    return status;
+}
+
+/* Go on behind what is recorded; a stream whose window is full is over. */
+static int resume(const struct stage_context *context, void *state, uint64_t *from)
+{
+    const struct record_stage *self = state;
+    for (size_t i = 0; i < context->n_inputs; i++) {
+        uint64_t total = context->inputs[i].total;
+        from[i] = (uint64_t)self->first + self->rows[i];
+        if (from[i] >= window_end(self) && total != UINT64_MAX) {
+            from[i] = total;
+        }
+    }
+    return 0;
+}
+
+static int process(const struct stage_context *context, void *state, size_t port, const struct block *in,
+                   struct block *out)
+{
+    (void)out;
+    struct record_stage *self = state;
+    uint64_t next = (uint64_t)self->first + self->rows[port]; /* frame wanted */
+    uint64_t end = in->seq + in->n;
+    uint64_t end_wanted = end < window_end(self) ? end : window_end(self);
+    if (end <= next || next >= end_wanted) {
+        return 0;
+    }
+    if (in->seq > next) {
+        return error_set(LOOM_EDATA, "%s sent frame %" PRIu64 " where frame %" PRIu64 " was due",
+                         context->inputs[port].name, in->seq, next);
+    }
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    size_t n_fields = stream_fields(&context->inputs[port], fields);
+    struct block part = *in;
+    part.seq = next;
+    part.n = (size_t)(end_wanted - next);
+    part.n_metrics = end_wanted == end ? in->n_metrics : 0; /* they belong to the block's last frame */
+    for (size_t f = 0; f < n_fields; f++) {
+        part.fields[f] = (char *)in->fields[f] + (next - in->seq) * fields[f].row_bytes;
+    }
+    int status = recording_append(self->recording, port, &part);
+    if (status == 0) {
+        self->rows[port] += part.n;
+    }
+    return status;
+}
+
+static int flush(const struct stage_context *context, void *state)
+{
+    (void)context;
+    struct record_stage *self = state;
+    return self->recording == NULL ? 0 : recording_flush(self->recording);
+}
+
+/* The end of the streams: nothing more comes. */
+static int drain(const struct stage_context *context, void *state)
+{
+    (void)context;
+    struct record_stage *self = state;
+    return recording_close(&self->recording);
+}
+
+static void close_stage(const struct stage_context *context, void *state)
+{
+    (void)context;
+    struct record_stage *self = state;
+    if (self->recording != NULL && recording_close(&self->recording) < 0) {
+        log_error("%s", error_message());
+    }
+    free(self->path);
+    self->path = NULL;
+}
+
+static const struct stage stage = {
+    .name = "record",
+    .summary = "keeps streams in an HDF5 file, aligned by frame number",
+    .input_kinds = 1U << STREAM_FRAMES | 1U << STREAM_CODES | 1U << STREAM_ACTIVATIONS,
+    .inputs_min = 1,
+    .inputs_max = STAGE_INPUTS_MAX,
+    .output = STREAM_NONE,
+    .state_bytes = sizeof(struct record_stage),
+    .params = params,
+    .open = open_stage,
+    .configure = configure,
+    .resume = resume,
+    .process = process,
+    .flush = flush,
+    .drain = drain,
+    .close = close_stage,
+};
+
+int main(int argc, char **argv)
+{
+    return stage_main(&stage, argc, argv);
+}

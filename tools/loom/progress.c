@@ -1,0 +1,186 @@
+/* See progress.h. */
+#include "progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define REDRAW_MS 100
+#define BAR 16 /* characters */
+#define LINE_BYTES 512
+
+enum display_form display_choose(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 ? DISPLAY_LIVE : DISPLAY_PLAIN;
+}
+
+void gauge_update(struct gauge *self, const struct event *event)
+{
+    if (event->kind == EVENT_LOG) {
+        return;
+    }
+    if (event->n_metrics) {
+        memcpy(self->metrics, event->metrics, sizeof self->metrics);
+        self->n_metrics = event->n_metrics;
+    }
+    if (event->kind == EVENT_PASS) {
+        memcpy(self->last, event->metrics, sizeof self->last);
+        self->n_last = event->n_metrics;
+    }
+    self->pass = event->pass;
+    self->state = NULL;
+    if (event->kind != EVENT_PROGRESS) {
+        return;
+    }
+    self->frame = event->frame;
+    self->frames = event->frames;
+    self->passes = event->passes;
+    self->rate = event->rate;
+}
+
+void gauge_metric(const struct gauge *self, char *text, size_t size)
+{
+    const struct reading *chosen = &self->metrics[0];
+    const char *name = chosen->name;
+    text[0] = '\0';
+    for (size_t i = self->n_metrics; i-- > 0;) {
+        if (strstr(self->metrics[i].name, "error")) {
+            chosen = &self->metrics[i];
+            name = "error";
+        }
+    }
+    if (self->n_metrics) {
+        snprintf(text, size, "%s %.3g", name, chosen->value);
+    }
+}
+
+/* Seconds as 1:23 or 2:03:04. */
+static void write_time(char *text, size_t size, double seconds)
+{
+    uint64_t s = seconds > 0 && seconds < 1e9 ? (uint64_t)(seconds + 0.5) : 0;
+    if (s >= 3600) {
+        snprintf(text, size, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, s / 3600, s / 60 % 60, s % 60);
+    } else {
+        snprintf(text, size, "%" PRIu64 ":%02" PRIu64, s / 60, s % 60);
+    }
+}
+
+static void write_bar(char text[BAR + 1], const struct gauge *gauge)
+{
+    double share = gauge->frames ? (double)gauge->frame / (double)gauge->frames : 0;
+    int full = share >= 1 ? BAR : (int)(share * BAR);
+    memset(text, '.', BAR);
+    memset(text, '#', (size_t)full);
+    text[BAR] = '\0';
+}
+
+/* "pass 3/20  9876 frames/s  error 0.258", with `gap` between. */
+static void write_figures(char *text, size_t size, const struct gauge *gauge, const char *gap)
+{
+    char metric[80];
+    int n = 0;
+    text[0] = '\0';
+    if (gauge->passes) {
+        n = snprintf(text, size, "pass %" PRIu64 "/%" PRIu64, gauge->pass, gauge->passes);
+    } else if (gauge->pass) {
+        n = snprintf(text, size, "pass %" PRIu64, gauge->pass);
+    }
+    if (gauge->rate > 0) {
+        n += snprintf(text + n, size - (size_t)n, "%s%.0f frames/s", n ? gap : "", gauge->rate);
+    }
+    gauge_metric(gauge, metric, sizeof metric);
+    if (*metric) {
+        snprintf(text + n, size - (size_t)n, "%s%s", n ? gap : "", metric);
+    }
+}
+
+static void write_line(char line[LINE_BYTES], const struct gauge *gauge, int width)
+{
+    char figures[256], bar[BAR + 1], left[32] = "";
+    if (gauge->state) {
+        snprintf(line, LINE_BYTES, "%-*s  %s", width, gauge->name, gauge->state);
+        return;
+    }
+    write_figures(figures, sizeof figures, gauge, "  ");
+    write_bar(bar, gauge);
+    if (gauge->frames > gauge->frame && gauge->rate > 0) {
+        write_time(left, sizeof left, (double)(gauge->frames - gauge->frame) / gauge->rate);
+    }
+    snprintf(line, LINE_BYTES, "%-*s  %s  %s%s%s", width, gauge->name, bar, figures, *left ? "  eta " : "",
+             left);
+}
+
+void display_clear(struct display *self)
+{
+    if (self->lines) {
+        printf("\033[%zuA\r\033[J", self->lines);
+    }
+    self->lines = 0;
+    fflush(stdout);
+}
+
+void display_draw(struct display *self, bool now)
+{
+    struct winsize window = {0};
+    int64_t ms = clock_ms();
+    if (self->form != DISPLAY_LIVE || (!now && ms - self->drawn_ms < REDRAW_MS)) {
+        return;
+    }
+    self->drawn_ms = ms;
+    ioctl(STDOUT_FILENO, TIOCGWINSZ, &window);
+    int columns = window.ws_col ? window.ws_col - 1 : 79, width = 0;
+    size_t rows = window.ws_row > 2 ? window.ws_row - 1U : 24, shown = self->n < rows ? self->n : rows;
+    for (size_t i = 0; i < shown; i++) {
+        int length = (int)strlen(self->gauges[i]->name);
+        width = length > width ? length : width;
+    }
+    if (self->lines) {
+        printf("\033[%zuA\r", self->lines);
+    }
+    for (size_t i = 0; i < shown; i++) {
+        char line[LINE_BYTES];
+        write_line(line, self->gauges[i], width);
+        printf("%.*s\033[K\n", columns, line);
+    }
+    printf("\033[J");
+    self->lines = shown;
+    fflush(stdout);
+}
+
+static void show_message(struct display *self, const char *stage, const struct event *event)
+{
+    static const char *const levels[] = {"", "warning: ", "error: "};
+    if (self->form == DISPLAY_QUIET && event->level != EVENT_ERROR) {
+        return;
+    }
+    if (self->form == DISPLAY_LIVE) {
+        display_clear(self);
+    }
+    fprintf(stderr, "%s: %s%s\n", stage, levels[event->level], event->message);
+    if (self->form == DISPLAY_LIVE) {
+        display_draw(self, true);
+    }
+}
+
+void display_event(struct display *self, const struct gauge *gauge, const struct event *event)
+{
+    bool own = !gauge; /* the launcher's own messages are shown at any level */
+    if (self->form == DISPLAY_JSON) {
+        puts(event->line);
+        fflush(stdout);
+    } else if (event->kind == EVENT_LOG && (own || event->level != EVENT_INFO)) {
+        show_message(self, own ? "loom" : gauge->name, event);
+    } else if (gauge && event->kind == EVENT_PASS && self->form == DISPLAY_PLAIN) {
+        char figures[256];
+        write_figures(figures, sizeof figures, gauge, ", ");
+        printf("%s: %s\n", gauge->name, figures);
+        fflush(stdout);
+    }
+    display_draw(self, false);
+}
