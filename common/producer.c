@@ -21,6 +21,7 @@
 #define SOURCE_BLOCKS 32   /* blocks a source keeps */
 #define TAP_HWM 8          /* messages queued for a reader of the tap; then they are dropped */
 #define SILENT_MS 30000    /* a reader that is not required is waited for while heard this recently */
+#define PUMP_MS 20         /* after which the runner has its turn, though more requests wait */
 #define N_TOPICS 3
 
 static const char *const topics[N_TOPICS] = {"data", "weights", "metrics"};
@@ -600,7 +601,7 @@ int producer_pump(struct producer *self)
 {
     receive_subscriptions(self);
     bool more = self->router != NULL && self->started; /* until then requests wait in the socket */
-    while (more) {
+    for (int64_t end = clock_ms() + PUMP_MS; more && clock_ms() <= end;) {
         int status = receive_request(self, &more);
         if (status < 0) {
             return status;

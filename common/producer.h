@@ -44,7 +44,7 @@ int producer_start(struct producer *self, const struct stream_info *info, uint64
 void *producer_router(const struct producer *self);
 void *producer_tap(const struct producer *self);
 
-/* Answer all that has come. Malformed requests are refused and logged, never an error. */
+/* Answer what has come, for some milliseconds at most. Malformed requests are refused and logged, never an error. */
 int producer_pump(struct producer *self) LOOM_MUST_CHECK;
 
 /* Whether a block of n more frames fits. */

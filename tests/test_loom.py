@@ -369,6 +369,12 @@ class TestDeath(LoomTest):
                 self.loom("run", "toy.yaml", "--set", "layer.crash_at=7", "--set", "layer.crash_code=" + code)
                 self.assertEqual(len(self.lines("runs/toy/argv-layer")), 2)
 
+    def test_died_on_its_way_out(self):
+        for crash, starts in ((39, 2), (40, 1)):  # before its last frame, and after
+            with self.subTest(crash):
+                self.loom("run", "toy.yaml", "--again", "--set", f"tape.crash_at={crash}", "--set", "tape.tick=0.02")
+                self.assertEqual(len(self.lines("runs/toy/argv-tape")), starts)
+
     def test_limit_without_progress(self):
         _, err = self.loom("run", "toy.yaml", "--restarts", "2", "--set", "layer.crash_at=7", "--set",
                            "layer.crash_times=100", "--set", "layer.crash_code=69", "--set", "layer.complaint=nobody home",

@@ -252,6 +252,7 @@ static void make_processes(struct run *run)
         process->program = entry->spec->program;
         process->argv = make_arguments(run, entry);
         process->looks = entry_only_looks(entry);
+        process->n_inputs = entry->inputs.n;
     }
     for (size_t i = 0; i < pipeline->n; i++) {
         for (size_t j = 0; of[i] && j < pipeline->n; j++) {

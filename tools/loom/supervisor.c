@@ -255,6 +255,21 @@ static void ended_as_asked(struct supervisor *self, struct process *process, con
              *process->complaint ? process->complaint : how);
 }
 
+/* Whether it died on its way out, with nothing left to do: it has told of its last frame, and all that it reads have
+ * finished, which they do only after it has told each that everything is durable here. */
+static bool had_finished(const struct supervisor *self, const struct process *process)
+{
+    size_t finished = 0;
+    for (size_t i = 0; i < self->n; i++) {
+        const struct process *input = &self->processes[i];
+        for (size_t j = 0; j < input->n_readers; j++) {
+            finished += input->readers[j] == process && input->state == PROCESS_ENDED && input->code == 0;
+        }
+    }
+    bool last = process->gauge.frames > 0 && process->best == process->gauge.frames;
+    return last && process->n_inputs > 0 && finished == process->n_inputs;
+}
+
 static void on_death(struct supervisor *self, struct process *process, int status)
 {
     char how[80];
@@ -265,7 +280,9 @@ static void on_death(struct supervisor *self, struct process *process, int statu
     process->deadline_ms = 0;
     if (process->asked) {
         ended_as_asked(self, process, how);
-    } else if (code == 0 && !signaled) {
+    } else if ((code == 0 && !signaled) ||
+               ((signaled || code == -LOOM_EPEER) && had_finished(self, process))) {
+        process->code = 0;
         process->state = PROCESS_ENDED;
         process->gauge.state = "done";
     } else if (signaled || code == -LOOM_EPEER || code == -LOOM_EINTERNAL || code == -LOOM_EINTERRUPTED) {

@@ -26,6 +26,7 @@ struct process {
     bool looks;               /* only looks: need not finish */
     struct process **readers; /* those that must finish after it */
     size_t n_readers;
+    size_t n_inputs; /* streams it reads, of whomever */
 
     enum process_state state;
     struct gauge gauge;
