@@ -91,7 +91,8 @@ static void new_producer(struct fixture *f, bool source, const char *required, u
                                          .done_path = f->done_path,
                                          .ring_bytes = ring_bytes,
                                          .produce = source ? produce : NULL};
-    int status = LOOM_EPEER; /* ZeroMQ closes sockets in the background: an earlier producer may still be going */
+    int status =
+        LOOM_EPEER; /* ZeroMQ closes sockets in the background: an earlier producer may still be going */
     for (int64_t end = clock_ms() + PATIENCE_MS; status == LOOM_EPEER && clock_ms() < end; usleep(1000)) {
         status = producer_new(&f->producer, f->context, &settings);
     }
