@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "durable_file.h"
 
 static int compare_frames(const void *a, const void *b)
 {
@@ -37,8 +38,11 @@ int checkpoints_open(struct checkpoints *self, const char *run, const char *stag
         (int)sizeof self->folder - 128) {
         return error_set(LOOM_EUSAGE, "the run folder's path is too long: '%.200s...'", run);
     }
-    if (mkdir(self->folder, 0777) != 0 && errno != EEXIST) {
-        return error_set(LOOM_EIO, "cannot make the folder '%s': %s", self->folder, strerror(errno));
+    char path[sizeof self->folder + 128];
+    checkpoints_path(self, 0, path, sizeof path);
+    int status = durable_file_make_folders(path);
+    if (status < 0) {
+        return status;
     }
     DIR *folder = opendir(self->folder);
     if (folder == NULL) {

@@ -1,0 +1,109 @@
+/* The runner of a stage, in its parts: an internal header of stage.c and runner*.c. See stage.c. */
+#ifndef LOOM_COMMON_RUNNER_H
+#define LOOM_COMMON_RUNNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "checkpoints.h"
+#include "consumer.h"
+#include "endpoint.h"
+#include "producer.h"
+#include "stage.h"
+#include "stage_options.h"
+
+struct tap_peer {
+    void *socket;
+    uint64_t next, dropped; /* count expected next; messages lost */
+};
+
+struct runner {
+    const struct stage *stage;
+    struct stage_options options;
+    struct stage_context context;
+    void *state;
+    struct endpoint_context *endpoints;
+    struct consumer *consumers[STAGE_INPUTS_MAX]; /* of the inputs */
+    struct stream_info infos[STAGE_INPUTS_MAX];
+    struct tap_peer taps[STAGE_INPUTS_MAX];
+    struct producer *producer;
+    struct stream_info output; /* of a leaf: id, pass and total only */
+    struct block out;          /* with buffers for a whole block */
+    bool opened;
+
+    struct checkpoints checkpoints;
+    uint64_t saved; /* frame of the newest checkpoint, or of the last flush in sum over the inputs */
+    int64_t saved_ms, fed_ms;
+    bool drained;
+    int64_t stop_ms; /* when it was first seen that we are asked to stop; 0: not yet */
+    bool halted;     /* and since halt_ms nothing more is processed, and all is saved */
+    int64_t halt_ms;
+    bool torn; /* a hook failed within a block: the state belongs to no frame and must not be saved */
+
+    int64_t progress_ms;
+    uint64_t progress_frame;
+};
+
+/* ---- runner.c: what a stage is, where it stands, and waiting ---- */
+
+bool runner_is_source(const struct runner *self);
+bool runner_is_viewer(const struct runner *self); /* looks at taps or files only */
+
+/* Stages with passes and a state: inner ones, and leaves that learn. */
+bool runner_is_sequential(const struct runner *self);
+bool runner_has_checkpoints(const struct runner *self);
+
+/* Frames done, in sum over the inputs; of a source: fetched. */
+uint64_t runner_position(const struct runner *self);
+
+/* Whether all inputs have been taken to their end. */
+bool runner_all_ended(const struct runner *self);
+
+/* From now on SIGINT, SIGTERM and SIGHUP are noted, and SIGPIPE is ignored. */
+void runner_handle_signals(void);
+bool runner_stop_requested(void);
+
+/* Wait until a message may have come, a signal has, or timeout_ms has passed. */
+int runner_wait(struct runner *self, int64_t timeout_ms) LOOM_MUST_CHECK;
+
+int runner_pump_inputs(struct runner *self) LOOM_MUST_CHECK;
+
+/* ---- runner_setup.c: from the options to the first block, and back ---- */
+
+int runner_set_up(struct runner *self) LOOM_MUST_CHECK;
+void runner_tear_down(struct runner *self); /* also after a set-up that failed half-way */
+
+/* ---- runner_work.c: blocks, passes, taps and telemetry ---- */
+
+/* One block of a stage with passes. *did: there was input for a whole block, and room for its output. */
+int runner_process_block(struct runner *self, bool *did) LOOM_MUST_CHECK;
+
+/* Whatever has come at each input of a leaf that only takes. */
+int runner_process_inputs(struct runner *self, bool *did) LOOM_MUST_CHECK;
+
+int runner_pump_taps(struct runner *self) LOOM_MUST_CHECK;
+
+/* Show the weights to those who look: at the end of a pass, and at once to somebody new. */
+int runner_show_weights(struct runner *self, bool pass_ended) LOOM_MUST_CHECK;
+
+/* A progress line, if one is due or `now`. */
+void runner_report_progress(struct runner *self, bool now);
+
+/* ---- runner_save.c: what is durable, and who is told ---- */
+
+/* Find where to begin: from[i] is the first frame wanted of input i. */
+int runner_resume(struct runner *self, uint64_t *from) LOOM_MUST_CHECK;
+int runner_save_checkpoint(struct runner *self) LOOM_MUST_CHECK;
+
+/* Tell the producers what is durable here. */
+void runner_acknowledge(struct runner *self);
+
+bool runner_save_is_due(const struct runner *self);
+
+/* Make everything up to here durable: in a checkpoint, or in the stage's own store. */
+int runner_save(struct runner *self) LOOM_MUST_CHECK;
+
+/* The same, and the layer file too. */
+int runner_save_all(struct runner *self) LOOM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,184 @@
+/* The runner of a stage: blocks, passes, taps and telemetry. See runner.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "clock.h"
+#include "log.h"
+#include "message.h"
+#include "runner.h"
+
+#define PROGRESS_JSON_MS 500  /* between two progress lines for the launcher */
+#define PROGRESS_TEXT_MS 5000 /* and for a person */
+
+/* ---- telemetry ---- */
+
+static uint64_t passes_of(const struct stream_info *info)
+{
+    return info->total == UINT64_MAX ? 0 : info->pass == 0 ? 1 : (info->total + info->pass - 1) / info->pass;
+}
+
+void runner_report_progress(struct runner *self, bool now)
+{
+    int64_t ms = clock_ms(), due = self->options.log == LOG_JSON ? PROGRESS_JSON_MS : PROGRESS_TEXT_MS;
+    if (runner_is_viewer(self) || (!now && (self->drained || ms - self->progress_ms < due))) {
+        return;
+    }
+    struct metric metrics[STREAM_METRICS_MAX];
+    size_t n =
+        self->stage->progress == NULL ? 0 : self->stage->progress(&self->context, self->state, metrics);
+    const struct stream_info *info = self->options.n_inputs > 0 ? &self->infos[0] : &self->output;
+    uint64_t frame = runner_is_source(self) ? runner_position(self) : consumer_position(self->consumers[0]);
+    uint64_t total = info->total == UINT64_MAX ? 0 : info->total;
+    uint64_t done = info->pass == 0 ? 0 : frame / info->pass;
+    uint64_t passes = passes_of(info), pass = done < passes ? done + 1 : passes;
+    double seconds = (double)(ms - self->progress_ms) / 1000.0;
+    double rate = seconds > 0 ? (double)(frame - self->progress_frame) / seconds : 0;
+    log_progress(frame, total, pass, passes, frame < self->progress_frame ? 0 : rate, metrics, n);
+    self->progress_ms = ms;
+    self->progress_frame = frame;
+}
+
+int runner_show_weights(struct runner *self, bool pass_ended)
+{
+    bool fresh = false;
+    if (self->producer == NULL || self->stage->weights == NULL ||
+        !producer_tapped(self->producer, "weights", &fresh) || (!pass_ended && !fresh)) {
+        return 0;
+    }
+    struct stage_weights weights = {.data = NULL};
+    int status = self->stage->weights(&self->context, self->state, &weights);
+    if (status < 0 || weights.data == NULL) {
+        return status;
+    }
+    uint64_t frame = runner_position(self), pass = self->output.pass;
+    return producer_send_weights(self->producer, &weights, frame, pass == 0 ? 0 : frame / pass);
+}
+
+/* ---- processing ---- */
+
+static int end_pass(struct runner *self, struct block *out)
+{
+    out->n_metrics = 0;
+    int status = self->stage->end_pass == NULL
+                     ? 0
+                     : self->stage->end_pass(&self->context, self->state, out->metrics, &out->n_metrics);
+    if (status < 0) {
+        return status;
+    }
+    log_pass(self->context.pass + 1, out->metrics, out->n_metrics);
+    if (self->producer != NULL && producer_tapped(self->producer, "metrics", NULL)) {
+        status = producer_send_metrics(self->producer, out->metrics, out->n_metrics, runner_position(self),
+                                       self->context.pass + 1);
+    }
+    return status;
+}
+
+int runner_process_block(struct runner *self, bool *did)
+{
+    struct consumer *consumer = self->consumers[0];
+    const struct stream_info *output = &self->output;
+    uint64_t from = consumer_position(consumer), pass = output->pass == 0 ? output->total : output->pass;
+    uint64_t in_pass = output->pass == 0 ? from : from % pass;
+    uint64_t n = output->block - in_pass % output->block;
+    n = n < pass - in_pass ? n : pass - in_pass;
+    n = n < output->total - from ? n : output->total - from;
+    struct block in;
+    *did = false;
+    if (n == 0 || (self->producer != NULL && !producer_has_room(self->producer, output->block))) {
+        return 0;
+    }
+    int status = consumer_take(consumer, (size_t)n, &in);
+    if (status < 0 || in.n == 0) {
+        return status;
+    }
+    *did = true;
+    self->context.pass = output->pass == 0 ? 0 : from / pass;
+    if (in_pass == 0 && self->stage->begin_pass != NULL) {
+        status = self->stage->begin_pass(&self->context, self->state);
+    }
+    self->out.seq = from;
+    self->out.n = in.n;
+    self->out.n_metrics = 0;
+    if (status == 0) {
+        status = self->stage->process(&self->context, self->state, 0, &in,
+                                      self->producer == NULL ? NULL : &self->out);
+    }
+    bool pass_ended = in_pass + n == pass || from + n == output->total;
+    if (status == 0 && pass_ended) {
+        status = end_pass(self, &self->out);
+    }
+    self->torn = status < 0;
+    if (status == 0 && self->producer != NULL) {
+        status = producer_append(self->producer, &self->out);
+    }
+    return status == 0 ? runner_show_weights(self, pass_ended) : status;
+}
+
+int runner_process_inputs(struct runner *self, bool *did)
+{
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < self->options.n_inputs; i++) {
+        struct block in;
+        size_t n = consumer_ready(self->consumers[i]);
+        if (n == 0) {
+            continue;
+        }
+        status = consumer_take(self->consumers[i], n, &in);
+        if (status == 0 && in.n > 0) {
+            *did = true;
+            self->context.pass = self->infos[i].pass == 0 ? 0 : in.seq / self->infos[i].pass;
+            status = self->stage->process(&self->context, self->state, i, &in, NULL);
+            self->torn = status < 0;
+        }
+    }
+    return status;
+}
+
+/* ---- taps ---- */
+
+static int read_tap(struct runner *self, struct tap_peer *tap, const zmq_msg_t *payload)
+{
+    static struct message message; /* large, and this process has one thread that reads */
+    if (message_read(&message, zmq_msg_data((zmq_msg_t *)(uintptr_t)payload), zmq_msg_size(payload)) < 0 ||
+        message.type != MESSAGE_WEIGHTS || self->stage->tap == NULL) {
+        log_warning("a tap sends what cannot be used: %s", error_message());
+        return 0;
+    }
+    tap->dropped += message.count > tap->next && tap->next > 0 ? message.count - tap->next : 0;
+    tap->next = message.count + 1;
+    float *data = malloc(message.fields[0].bytes); /* aligned */
+    if (data == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory for a layer's weights");
+    }
+    memcpy(data, message.fields[0].data, message.fields[0].bytes);
+    struct stage_tap seen = {.id = message.info.id,
+                             .stage = message.info.stage,
+                             .name = message.info.name,
+                             .frame = message.seq,
+                             .pass = message.pass,
+                             .dropped = tap->dropped,
+                             .weights = {data, (size_t)message.rows, (size_t)message.cols,
+                                         message.info.grid_x, message.info.grid_y,
+                                         (size_t)message.input_width, (size_t)message.input_height}};
+    int status = self->stage->tap(&self->context, self->state, &seen);
+    free(data);
+    return status;
+}
+
+int runner_pump_taps(struct runner *self)
+{
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < self->options.n_taps; i++) {
+        zmq_msg_t topic, payload;
+        zmq_msg_init(&topic);
+        zmq_msg_init(&payload);
+        while (status == 0 && zmq_msg_recv(&topic, self->taps[i].socket, ZMQ_DONTWAIT) >= 0 &&
+               zmq_msg_more(&topic) && zmq_msg_recv(&payload, self->taps[i].socket, ZMQ_DONTWAIT) >= 0) {
+            status = read_tap(self, &self->taps[i], &payload);
+        }
+        zmq_msg_close(&topic);
+        zmq_msg_close(&payload);
+    }
+    return status;
+}
