@@ -13,23 +13,16 @@
 #include "clock.h"
 #include "log.h"
 #include "message.h"
+#include "ring.h"
+#include "tap.h"
 
 #define READERS_MAX 64     /* readers to wait for */
 #define PARKED_MAX 4096    /* fetches that wait for frames to come */
 #define PARKED_EACH_MAX 64 /* of one peer */
 #define IDENTITY_MAX 255   /* bytes of a peer's ZeroMQ identity */
 #define SOURCE_BLOCKS 32   /* blocks a source keeps */
-#define TAP_HWM 8          /* messages queued for a reader of the tap; then they are dropped */
 #define SILENT_MS 30000    /* a reader that is not required is waited for while heard this recently */
 #define PUMP_MS 20         /* after which the runner has its turn, though more requests wait */
-#define N_TOPICS 3
-
-static const char *const topics[N_TOPICS] = {"data", "weights", "metrics"};
-
-struct held { /* a block in the ring, as the reply that carries it */
-    uint64_t seq, n;
-    zmq_msg_t reply;
-};
 
 struct reader {
     char who[STREAM_NAME_BYTES];
@@ -48,16 +41,14 @@ struct parked {
 struct producer {
     struct producer_settings settings;
     char *done_path;
-    void *router, *tap;
+    void *router;
+    struct tap tap;
     struct stream_info info;
     bool started;
 
-    struct held
-        *ring; /* `capacity` places, `count` in use from `first` on, in order of seq (a source: of age) */
-    size_t capacity, first, count;
-    uint64_t bytes; /* of all replies held */
+    struct ring ring; /* in order of seq; of a source, of age */
     uint64_t base, head;
-    uint64_t tapped;      /* source: frames sent to the tap */
+    uint64_t tapped;      /* source: first frame not yet sent to the tap */
     struct block scratch; /* a block being made or cut */
 
     struct reader readers[READERS_MAX];
@@ -68,9 +59,6 @@ struct producer {
     struct parked *parked;
     size_t n_parked;
 
-    size_t subscribers[N_TOPICS];
-    bool fresh[N_TOPICS];
-    uint64_t sent[N_TOPICS];
     uint64_t refused; /* malformed requests so far */
 };
 
@@ -139,7 +127,7 @@ int producer_new(struct producer **self_p, struct endpoint_context *context,
             endpoint_bind(context, &self->router, ZMQ_ROUTER, settings->endpoint, 0, MESSAGE_REQUEST_MAX);
     }
     if (status == 0 && settings->tap[0] != '\0') {
-        status = endpoint_bind(context, &self->tap, ZMQ_XPUB, settings->tap, TAP_HWM, MESSAGE_REQUEST_MAX);
+        status = tap_init(&self->tap, context, settings->tap);
     }
     if (status < 0) {
         goto fail;
@@ -158,14 +146,11 @@ void producer_destroy(struct producer **self_p)
         return;
     }
     endpoint_close(&self->router);
-    endpoint_close(&self->tap);
-    for (size_t i = 0; i < self->count; i++) {
-        zmq_msg_close(&self->ring[(self->first + i) % self->capacity].reply);
-    }
+    tap_fini(&self->tap);
+    ring_fini(&self->ring);
     for (size_t f = 0; f < STREAM_FIELDS_MAX; f++) {
         free(self->scratch.fields[f]);
     }
-    free(self->ring);
     free(self->parked);
     free(self->done_path);
     free(self);
@@ -216,7 +201,7 @@ void *producer_router(const struct producer *self)
 
 void *producer_tap(const struct producer *self)
 {
-    return self->tap;
+    return self->tap.socket;
 }
 
 /* ---- replies ---- */
@@ -247,102 +232,32 @@ static int refuse(struct producer *self, const uint8_t *identity, size_t identit
     return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
 }
 
-static struct held *held_at(struct producer *self, size_t i)
-{
-    return &self->ring[(self->first + i) % self->capacity];
-}
-
-static struct held *find_held(struct producer *self, uint64_t seq)
-{
-    if (self->settings.produce == NULL && self->count > 0) { /* in order: blocks are nearly all of one size */
-        size_t low = 0, high = self->count;
-        while (high - low > 1) {
-            size_t middle = (low + high) / 2;
-            *(held_at(self, middle)->seq <= seq ? &low : &high) = middle;
-        }
-        struct held *held = held_at(self, low);
-        return seq >= held->seq && seq - held->seq < held->n ? held : NULL;
-    }
-    for (size_t i = 0; i < self->count; i++) {
-        struct held *held = held_at(self, i);
-        if (seq >= held->seq && seq - held->seq < held->n) {
-            return held;
-        }
-    }
-    return NULL;
-}
-
-static void drop_oldest(struct producer *self)
-{
-    struct held *held = held_at(self, 0);
-    self->bytes -= zmq_msg_size(&held->reply);
-    self->base = held->seq + held->n;
-    zmq_msg_close(&held->reply);
-    self->first = (self->first + 1) % self->capacity;
-    self->count--;
-}
-
-static int grow_ring(struct producer *self)
-{
-    size_t capacity = self->capacity == 0 ? 64 : 2 * self->capacity;
-    struct held *ring = calloc(capacity, sizeof *ring);
-    if (ring == NULL) {
-        return error_set(LOOM_EINTERNAL, "out of memory for the ring of stream %s", self->info.name);
-    }
-    for (size_t i = 0; i < self->count; i++) {
-        struct held *old = held_at(self, i);
-        ring[i].seq = old->seq;
-        ring[i].n = old->n;
-        zmq_msg_init(&ring[i].reply);
-        zmq_msg_move(&ring[i].reply, &old->reply);
-    }
-    free(self->ring);
-    self->ring = ring;
-    self->capacity = capacity;
-    self->first = 0;
-    return 0;
-}
-
 static int hold(struct producer *self, const struct block *block)
 {
-    if (self->settings.produce != NULL && self->count == SOURCE_BLOCKS) {
-        drop_oldest(self);
+    if (self->settings.produce != NULL && self->ring.count == SOURCE_BLOCKS) {
+        self->base = ring_drop(&self->ring);
     }
-    int status = self->count == self->capacity ? grow_ring(self) : 0;
+    zmq_msg_t reply;
+    bool eos = block->seq + block->n == self->info.total;
+    int status = message_write_data(&reply, &self->info, block, eos);
     if (status < 0) {
         return status;
     }
-    struct held *held = held_at(self, self->count);
-    status = message_write_data(&held->reply, &self->info, block, block->seq + block->n == self->info.total);
+    status = ring_push(&self->ring, &reply, block->seq, block->n);
     if (status < 0) {
-        return status;
+        zmq_msg_close(&reply);
     }
-    held->seq = block->seq;
-    held->n = block->n;
-    self->bytes += zmq_msg_size(&held->reply);
-    self->count++;
-    return 0;
+    return status;
 }
 
-static int publish(struct producer *self, size_t topic, zmq_msg_t *message)
-{
-    self->sent[topic]++;
-    if (zmq_send(self->tap, topics[topic], strlen(topics[topic]), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_msg_send(message, self->tap, ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close(message); /* lossy by design */
-    }
-    return 0;
-}
-
-static int publish_block(struct producer *self, struct held *held)
+static void publish(struct producer *self, struct held *held)
 {
     zmq_msg_t copy;
-    if (self->subscribers[0] == 0) {
-        return 0;
+    if (tap_wanted(&self->tap, TAP_DATA, NULL)) {
+        zmq_msg_init(&copy);
+        zmq_msg_copy(&copy, &held->reply);
+        tap_send(&self->tap, TAP_DATA, &copy);
     }
-    zmq_msg_init(&copy);
-    zmq_msg_copy(&copy, &held->reply);
-    return publish(self, 0, &copy);
 }
 
 /* Where the block that holds frame seq starts and ends: multiples of `block` within its pass. */
@@ -374,10 +289,10 @@ static int make(struct producer *self, uint64_t seq, struct held **held_p)
     if (status < 0) {
         return status;
     }
-    *held_p = held_at(self, self->count - 1);
+    *held_p = ring_at(&self->ring, self->ring.count - 1);
     if (start >= self->tapped) {
         self->tapped = end;
-        return publish_block(self, *held_p);
+        publish(self, *held_p);
     }
     return 0;
 }
@@ -417,7 +332,7 @@ static int reply_data(struct producer *self, const uint8_t *identity, size_t ide
         status = message_write_data(&reply, &self->info, &none, from == self->info.total);
         return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
     }
-    struct held *held = find_held(self, from);
+    struct held *held = ring_find(&self->ring, from, self->settings.produce == NULL);
     if (held == NULL && self->settings.produce != NULL) {
         status = make(self, from, &held);
     } else if (held == NULL) {
@@ -577,29 +492,9 @@ static int receive_request(struct producer *self, bool *more)
     return status;
 }
 
-/* Subscriptions come as a byte 1 (or 0: the end of one) and the start of a topic. */
-static void receive_subscriptions(struct producer *self)
-{
-    uint8_t bytes[MESSAGE_REQUEST_MAX];
-    int size = 0;
-    while (self->tap != NULL && (size = zmq_recv(self->tap, bytes, sizeof bytes, ZMQ_DONTWAIT)) >= 0) {
-        for (size_t i = 0; i < N_TOPICS && size > 0 && bytes[0] <= 1; i++) {
-            size_t length = (size_t)size - 1;
-            if (length <= strlen(topics[i]) && memcmp(bytes + 1, topics[i], length) == 0) {
-                if (bytes[0] == 1) {
-                    self->subscribers[i]++;
-                    self->fresh[i] = true;
-                } else if (self->subscribers[i] > 0) {
-                    self->subscribers[i]--;
-                }
-            }
-        }
-    }
-}
-
 int producer_pump(struct producer *self)
 {
-    receive_subscriptions(self);
+    tap_pump(&self->tap);
     bool more = self->router != NULL && self->started; /* until then requests wait in the socket */
     for (int64_t end = clock_ms() + PUMP_MS; more && clock_ms() <= end;) {
         int status = receive_request(self, &more);
@@ -646,15 +541,15 @@ bool producer_has_room(struct producer *self, size_t n)
     for (size_t f = 0; f < n_fields; f++) {
         needed += n * fields[f].row_bytes;
     }
-    if (self->bytes + needed <= self->settings.ring_bytes || !self->wanted) {
+    if (self->ring.bytes + needed <= self->settings.ring_bytes || !self->wanted) {
         return true;
     }
     uint64_t ack = producer_ack(self);
-    while (self->count > 0 && self->bytes + needed > self->settings.ring_bytes &&
-           held_at(self, 0)->seq + held_at(self, 0)->n <= ack) {
-        drop_oldest(self);
+    while (self->ring.count > 0 && self->ring.bytes + needed > self->settings.ring_bytes &&
+           ring_at(&self->ring, 0)->seq + ring_at(&self->ring, 0)->n <= ack) {
+        self->base = ring_drop(&self->ring);
     }
-    return self->count == 0 || self->bytes + needed <= self->settings.ring_bytes;
+    return self->ring.count == 0 || self->ring.bytes + needed <= self->settings.ring_bytes;
 }
 
 static int answer_parked(struct producer *self)
@@ -676,19 +571,17 @@ static int answer_parked(struct producer *self)
 int producer_append(struct producer *self, const struct block *block)
 {
     self->head = block->seq + block->n;
-    if (!self->wanted && self->subscribers[0] == 0) {
+    if (!self->wanted && !tap_wanted(&self->tap, TAP_DATA, NULL)) {
         self->base = self->head; /* a stream that nobody reads costs nothing */
         return 0;
     }
     int status = hold(self, block);
     if (status == 0) {
-        status = publish_block(self, held_at(self, self->count - 1));
-    }
-    if (status == 0) {
+        publish(self, ring_at(&self->ring, self->ring.count - 1));
         status = answer_parked(self);
     }
     if (!self->wanted) { /* only looked at */
-        drop_oldest(self);
+        self->base = ring_drop(&self->ring);
     }
     return status;
 }
@@ -700,39 +593,31 @@ uint64_t producer_head(const struct producer *self)
 
 /* ---- the tap ---- */
 
-static size_t topic_number(const char *topic)
+bool producer_tapped(struct producer *self, enum tap_topic topic, bool *fresh)
 {
-    size_t i = 0;
-    while (i + 1 < N_TOPICS && strcmp(topics[i], topic) != 0) {
-        i++;
-    }
-    return i;
-}
-
-bool producer_tapped(struct producer *self, const char *topic, bool *fresh)
-{
-    size_t i = topic_number(topic);
-    if (fresh != NULL) {
-        *fresh = self->fresh[i];
-        self->fresh[i] = false;
-    }
-    return self->subscribers[i] > 0;
+    return tap_wanted(&self->tap, topic, fresh);
 }
 
 int producer_send_weights(struct producer *self, const struct stage_weights *weights, uint64_t frame,
                           uint64_t pass)
 {
     zmq_msg_t message;
-    size_t topic = topic_number("weights");
-    int status = message_write_weights(&message, &self->info, weights, frame, pass, self->sent[topic]);
-    return status < 0 ? status : publish(self, topic, &message);
+    int status =
+        message_write_weights(&message, &self->info, weights, frame, pass, self->tap.sent[TAP_WEIGHTS]);
+    if (status == 0) {
+        tap_send(&self->tap, TAP_WEIGHTS, &message);
+    }
+    return status;
 }
 
 int producer_send_metrics(struct producer *self, const struct metric *metrics, size_t n, uint64_t frame,
                           uint64_t pass)
 {
     zmq_msg_t message;
-    size_t topic = topic_number("metrics");
-    int status = message_write_metrics(&message, &self->info, metrics, n, frame, pass, self->sent[topic]);
-    return status < 0 ? status : publish(self, topic, &message);
+    int status =
+        message_write_metrics(&message, &self->info, metrics, n, frame, pass, self->tap.sent[TAP_METRICS]);
+    if (status == 0) {
+        tap_send(&self->tap, TAP_METRICS, &message);
+    }
+    return status;
 }

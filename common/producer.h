@@ -14,6 +14,7 @@
 #include "endpoint.h"
 #include "error.h"
 #include "stream.h"
+#include "tap.h"
 
 struct producer;
 
@@ -63,9 +64,8 @@ uint64_t producer_ack(struct producer *self);
  * for one at least. */
 bool producer_finished(struct producer *self);
 
-/* Whether somebody looks at the tap for this topic ("weights", "metrics"); *fresh: somebody new since the
- * last call (may be NULL). */
-bool producer_tapped(struct producer *self, const char *topic, bool *fresh);
+/* Whether somebody looks at the tap for this topic; *fresh (may be NULL): somebody new since the last call. */
+bool producer_tapped(struct producer *self, enum tap_topic topic, bool *fresh);
 
 /* Send to the tap; lost where a reader does not keep up. */
 int producer_send_weights(struct producer *self, const struct stage_weights *weights, uint64_t frame,

@@ -43,7 +43,7 @@ int runner_show_weights(struct runner *self, bool pass_ended)
 {
     bool fresh = false;
     if (self->producer == NULL || self->stage->weights == NULL ||
-        !producer_tapped(self->producer, "weights", &fresh) || (!pass_ended && !fresh)) {
+        !producer_tapped(self->producer, TAP_WEIGHTS, &fresh) || (!pass_ended && !fresh)) {
         return 0;
     }
     struct stage_weights weights = {.data = NULL};
@@ -67,7 +67,7 @@ static int end_pass(struct runner *self, struct block *out)
         return status;
     }
     log_pass(self->context.pass + 1, out->metrics, out->n_metrics);
-    if (self->producer != NULL && producer_tapped(self->producer, "metrics", NULL)) {
+    if (self->producer != NULL && producer_tapped(self->producer, TAP_METRICS, NULL)) {
         status = producer_send_metrics(self->producer, out->metrics, out->n_metrics, runner_position(self),
                                        self->context.pass + 1);
     }
