@@ -15,8 +15,9 @@ static const uint8_t greys[] = {0xff, 0xf0, 0xd9, 0xbd, 0x96, 0x73, 0x52, 0x25, 
 /* The shade of a part (0..1) of the maximum; white for anything that is not in (0, 1]. */
 static uint8_t shade_of(double part)
 {
-    if (!(part > 0))
+    if (!(part > 0)) {
         return WHITE;
+    }
     const double place = (part < 1 ? part : 1) * (sizeof greys - 1);
     const size_t below = place < sizeof greys - 2 ? (size_t)place : sizeof greys - 2;
     const double step = place - (double)below;
@@ -34,12 +35,13 @@ static struct summary summarize(const struct draw_map *map)
     const size_t n = map->grid_x * map->grid_y * map->tile_width * map->tile_height;
     for (size_t i = 0; i < n; i++) {
         const float value = map->data[i];
-        if (!isfinite(value))
+        if (!isfinite(value)) {
             summary.not_finite++;
-        else if (value < 0)
+        } else if (value < 0) {
             summary.negative++;
-        else if (value > summary.max)
+        } else if (value > summary.max) {
             summary.max = value;
+        }
     }
     return summary;
 }
@@ -123,8 +125,9 @@ void draw_map_note(char note[DRAW_NOTE_BYTES], const struct draw_map *map)
 
 static void fill(struct image *image, size_t x, size_t y, size_t width, size_t height, uint8_t shade)
 {
-    for (size_t row = 0; row < height; row++)
+    for (size_t row = 0; row < height; row++) {
         memset(image->pixels + (y + row) * image->width + x, shade, width);
+    }
 }
 
 /* Paint the map with its upper left corner at (left, top). */
@@ -132,8 +135,9 @@ static void paint(struct image *image, size_t left, size_t top, const struct dra
                   const struct layout *layout, double max)
 {
     const size_t scale = layout->scale;
-    if (layout->gap > 0)
+    if (layout->gap > 0) {
         fill(image, left, top, layout->width, layout->height, SEPARATOR);
+    }
     for (size_t unit_y = 0; unit_y < layout->units_y; unit_y++) {
         for (size_t unit_x = 0; unit_x < layout->units_x; unit_x++) {
             const float *tile =
@@ -156,8 +160,9 @@ int draw_map_plain(struct image *out, const struct draw_map *map)
     const struct layout layout = lay_out(map);
     const struct summary summary = summarize(map);
     const int status = image_init(out, layout.width, layout.height, 1, WHITE);
-    if (status == LOOM_OK)
+    if (status == LOOM_OK) {
         paint(out, 0, 0, map, &layout, summary.max);
+    }
     return status;
 }
 
@@ -222,9 +227,10 @@ static void paint_bar(struct image *image, size_t x, size_t y, const struct page
                       struct text *text)
 {
     const size_t height = page->bar_height;
-    for (size_t row = 0; row < height; row++)
+    for (size_t row = 0; row < height; row++) {
         fill(image, x, y + row, page->bar_width, 1,
              shade_of(((double)(height - row) - 0.5) / (double)height));
+    }
     frame(image, x, y, page->bar_width, height, page->line);
     for (size_t i = 0; i < (max > 0 ? TICKS : 1); i++) { /* an empty map has only a 0 */
         char tick[32];
@@ -244,15 +250,18 @@ int draw_map_labelled(struct image *out, const struct draw_map *map, struct text
     write_note(note, map, &layout, &summary);
     const struct page page = plan(map, &layout, note, summary.max, text);
     const int status = image_init(out, page.width, page.height, 1, WHITE);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
+    }
 
     size_t y = page.margin;
-    if (map->title != NULL)
+    if (map->title != NULL) {
         text_draw(text, out, page.margin, y + page.title, map->title, page.title, BLACK);
+    }
     y += map->title != NULL ? page.title * 4 / 3 : 0;
-    if (map->subtitle != NULL)
+    if (map->subtitle != NULL) {
         text_draw(text, out, page.margin, y + page.label, map->subtitle, page.label, SUBDUED);
+    }
     y += map->subtitle != NULL ? page.label * 3 / 2 : 0;
     text_draw(text, out, page.margin, y + page.label, note, page.label, BLACK);
 

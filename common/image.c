@@ -21,14 +21,16 @@ int image_init(struct image *self, size_t width, size_t height, size_t channels,
 {
     *self = (struct image){0};
     if (width == 0 || height == 0 || width > IMAGE_SIDE_MAX || height > IMAGE_SIDE_MAX ||
-        width * height > IMAGE_PIXELS_MAX)
+        width * height > IMAGE_PIXELS_MAX) {
         return error_set(LOOM_EDATA,
                          "a picture of %zu x %zu pixels cannot be made; each side must be 1 to %d and the"
                          " whole at most %zu pixels",
                          width, height, IMAGE_SIDE_MAX, IMAGE_PIXELS_MAX);
+    }
     self->pixels = malloc(width * height * channels);
-    if (self->pixels == NULL)
+    if (self->pixels == NULL) {
         return error_set(LOOM_EINTERNAL, "no memory for a picture of %zu x %zu pixels", width, height);
+    }
     memset(self->pixels, value, width * height * channels);
     self->width = width;
     self->height = height;
@@ -77,8 +79,9 @@ struct reading {
 static void on_read(png_structp png, png_bytep out, size_t n)
 {
     struct reading *self = png_get_io_ptr(png);
-    if (fread(out, 1, n, self->file) == n)
+    if (fread(out, 1, n, self->file) == n) {
         return;
+    }
     png_error(png, ferror(self->file) ? strerror(errno) : "the file ends too early");
 }
 
@@ -119,27 +122,33 @@ static void convert(const struct reading *self, float *out, const uint8_t *row)
 /* Everything between the set-up and the end; jumps back here on any complaint. */
 static int decode(struct reading *self)
 {
-    if (setjmp(png_jmpbuf(self->png)))
+    if (setjmp(png_jmpbuf(self->png))) {
         return LOOM_EDATA;
+    }
     png_set_read_fn(self->png, self, on_read);
     png_set_user_limits(self->png, IMAGE_SIDE_MAX, IMAGE_SIDE_MAX);
     png_set_chunk_malloc_max(self->png, CHUNK_BYTES_MAX);
     png_read_info(self->png, self->info);
     self->width = png_get_image_width(self->png, self->info);
     self->height = png_get_image_height(self->png, self->info);
-    if (self->width * self->height > IMAGE_PIXELS_MAX)
+    if (self->width * self->height > IMAGE_PIXELS_MAX) {
         png_error(self->png, "it has more than 2^28 pixels");
+    }
     const bool interlaced = png_get_interlace_type(self->png, self->info) != PNG_INTERLACE_NONE;
     normalize(self);
 
     self->rows = calloc(interlaced ? self->height : 1, self->row_bytes);
     self->values = malloc(self->width * self->height * sizeof *self->values);
-    if (self->rows == NULL || self->values == NULL)
+    if (self->rows == NULL || self->values == NULL) {
         png_error(self->png, "not enough memory for it");
-    if (interlaced) /* all but the last of the seven passes: each fills in pixels of every row */
-        for (int pass = 1; pass < PNG_INTERLACE_ADAM7_PASSES; pass++)
-            for (size_t y = 0; y < self->height; y++)
+    }
+    if (interlaced) { /* all but the last of the seven passes: each fills in pixels of every row */
+        for (int pass = 1; pass < PNG_INTERLACE_ADAM7_PASSES; pass++) {
+            for (size_t y = 0; y < self->height; y++) {
                 png_read_row(self->png, self->rows + y * self->row_bytes, NULL);
+            }
+        }
+    }
     for (size_t y = 0; y < self->height; y++) {
         uint8_t *row = self->rows + (interlaced ? y * self->row_bytes : 0);
         png_read_row(self->png, row, NULL);
@@ -153,11 +162,13 @@ static int decode(struct reading *self)
 static int open_regular(FILE **file_p, const char *path)
 {
     struct stat status;
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
         return error_set(LOOM_EIO, "cannot read the picture %s: it is not a regular file", path);
+    }
     *file_p = fopen(path, "rbe");
-    if (*file_p == NULL)
+    if (*file_p == NULL) {
         return error_set(LOOM_EIO, "cannot read the picture %s: %s", path, strerror(errno));
+    }
     return LOOM_OK;
 }
 
@@ -166,8 +177,9 @@ int image_read_grey(const char *path, float **values, size_t *width, size_t *hei
     struct reading self = {0};
     *values = NULL;
     int result = open_regular(&self.file, path);
-    if (result != LOOM_OK)
+    if (result != LOOM_OK) {
         return result;
+    }
     self.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &self.complaint, on_error, on_warning);
     self.info = self.png ? png_create_info_struct(self.png) : NULL;
     if (self.info == NULL) {
@@ -205,8 +217,9 @@ struct writing {
 static void on_write(png_structp png, png_bytep data, size_t n)
 {
     struct writing *self = png_get_io_ptr(png);
-    if (fwrite(data, 1, n, self->file) != n)
+    if (fwrite(data, 1, n, self->file) != n) {
         png_error(png, strerror(errno));
+    }
 }
 
 static void on_flush(png_structp png)
@@ -216,8 +229,9 @@ static void on_flush(png_structp png)
 
 static int encode(struct writing *self, const struct image *image, const char *title)
 {
-    if (setjmp(png_jmpbuf(self->png)))
+    if (setjmp(png_jmpbuf(self->png))) {
         return LOOM_EIO;
+    }
     png_set_write_fn(self->png, self, on_write, on_flush);
     png_set_IHDR(self->png, self->info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
                  image->channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
@@ -232,11 +246,13 @@ static int encode(struct writing *self, const struct image *image, const char *t
         png_set_text(self->png, self->info, &self->text, 1);
     }
     png_write_info(self->png, self->info);
-    for (size_t y = 0; y < image->height; y++)
+    for (size_t y = 0; y < image->height; y++) {
         png_write_row(self->png, image->pixels + y * image->width * image->channels);
+    }
     png_write_end(self->png, NULL);
-    if (fflush(self->file) != 0)
+    if (fflush(self->file) != 0) {
         png_error(self->png, strerror(errno));
+    }
     return LOOM_OK;
 }
 
@@ -245,8 +261,9 @@ int image_write(const struct image *self, const char *path, const char *title)
     struct writing writing = {0};
     char *temporary = NULL;
     int result;
-    if (asprintf(&temporary, "%s.%ld.tmp", path, (long)getpid()) < 0)
+    if (asprintf(&temporary, "%s.%ld.tmp", path, (long)getpid()) < 0) {
         return error_set(LOOM_EINTERNAL, "no memory to write the picture %s", path);
+    }
     writing.file = fopen(temporary, "wbe");
     if (writing.file == NULL) {
         result = error_set(LOOM_EIO, "cannot write the picture %s: %s", path, strerror(errno));
@@ -259,17 +276,21 @@ int image_write(const struct image *self, const char *path, const char *title)
         goto done;
     }
     result = encode(&writing, self, title);
-    if (result != LOOM_OK)
+    if (result != LOOM_OK) {
         error_set(LOOM_EIO, "cannot write the picture %s: %s", path, writing.complaint.text);
+    }
 done:
     png_destroy_write_struct(&writing.png, &writing.info);
     if (writing.file != NULL) {
-        if (fclose(writing.file) != 0 && result == LOOM_OK)
+        if (fclose(writing.file) != 0 && result == LOOM_OK) {
             result = error_set(LOOM_EIO, "cannot write the picture %s: %s", path, strerror(errno));
-        if (result == LOOM_OK && rename(temporary, path) != 0)
+        }
+        if (result == LOOM_OK && rename(temporary, path) != 0) {
             result = error_set(LOOM_EIO, "cannot put the picture at %s: %s", path, strerror(errno));
-        if (result != LOOM_OK)
+        }
+        if (result != LOOM_OK) {
             unlink(temporary);
+        }
     }
     free(temporary);
     return result;

@@ -28,12 +28,15 @@ int text_new(struct text **self_p)
     }
     const char *chosen = getenv("LOOM_FONT");
     if (chosen != NULL) {
-        if (FT_New_Face(self->library, chosen, 0, &self->face) == 0)
+        if (FT_New_Face(self->library, chosen, 0, &self->face) == 0) {
             goto done;
+        }
     } else {
-        for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-            if (FT_New_Face(self->library, usual[i], 0, &self->face) == 0)
+        for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
+            if (FT_New_Face(self->library, usual[i], 0, &self->face) == 0) {
                 goto done;
+            }
+        }
     }
     text_destroy(&self);
     return chosen != NULL
@@ -48,10 +51,12 @@ done:
 void text_destroy(struct text **self_p)
 {
     struct text *self = *self_p;
-    if (self == NULL)
+    if (self == NULL) {
         return;
-    if (self->face != NULL)
+    }
+    if (self->face != NULL) {
         FT_Done_Face(self->face);
+    }
     FT_Done_FreeType(self->library);
     free(self);
     *self_p = NULL;
@@ -80,8 +85,9 @@ static void blend(struct image *image, const FT_Bitmap *bitmap, long left, long 
     for (long row = 0; row < (long)bitmap->rows; row++) {
         for (long column = 0; column < (long)bitmap->width; column++) {
             const long x = left + column, y = top + row;
-            if (x < 0 || y < 0 || x >= (long)image->width || y >= (long)image->height)
+            if (x < 0 || y < 0 || x >= (long)image->width || y >= (long)image->height) {
                 continue;
+            }
             const unsigned ink = bitmap->buffer[row * bitmap->pitch + column];
             uint8_t *pixel = &image->pixels[(size_t)y * image->width + (size_t)x];
             *pixel = (uint8_t)((*pixel * (255 - ink) + shade * ink + 127) / 255);
@@ -93,22 +99,26 @@ static void blend(struct image *image, const FT_Bitmap *bitmap, long left, long 
 static size_t set_line(struct text *self, struct image *image, size_t x, size_t y, const char *line,
                        size_t size, uint8_t shade)
 {
-    if (self == NULL || line == NULL || FT_Set_Pixel_Sizes(self->face, 0, (FT_UInt)size) != 0)
+    if (self == NULL || line == NULL || FT_Set_Pixel_Sizes(self->face, 0, (FT_UInt)size) != 0) {
         return 0;
+    }
     FT_Pos pen = 0; /* in 1/64 pixel */
     FT_UInt last = 0;
     while (*line != '\0') {
         const FT_UInt glyph = FT_Get_Char_Index(self->face, next_character(&line));
         FT_Vector kerning = {0, 0};
-        if (last != 0 && FT_Get_Kerning(self->face, last, glyph, FT_KERNING_DEFAULT, &kerning) == 0)
+        if (last != 0 && FT_Get_Kerning(self->face, last, glyph, FT_KERNING_DEFAULT, &kerning) == 0) {
             pen += kerning.x;
+        }
         last = glyph;
-        if (FT_Load_Glyph(self->face, glyph, image != NULL ? FT_LOAD_RENDER : FT_LOAD_DEFAULT) != 0)
+        if (FT_Load_Glyph(self->face, glyph, image != NULL ? FT_LOAD_RENDER : FT_LOAD_DEFAULT) != 0) {
             continue;
+        }
         const FT_GlyphSlot slot = self->face->glyph;
-        if (image != NULL && slot->bitmap.pixel_mode == FT_PIXEL_MODE_GRAY)
+        if (image != NULL && slot->bitmap.pixel_mode == FT_PIXEL_MODE_GRAY) {
             blend(image, &slot->bitmap, (long)x + (pen >> 6) + slot->bitmap_left, (long)y - slot->bitmap_top,
                   shade);
+        }
         pen += slot->advance.x;
     }
     return pen > 0 ? (size_t)((pen + 63) >> 6) : 0;

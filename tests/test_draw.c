@@ -31,11 +31,12 @@ static void test_draw_plain_is_the_numbers(void **state)
     assert_int_equal(image.width, 4 * 3);
     assert_int_equal(image.height, 3 * 3);
     assert_int_equal(image.channels, 1);
-    for (size_t y = 0; y < image.height; y++)
+    for (size_t y = 0; y < image.height; y++) {
         for (size_t x = 0; x < image.width; x++) {
             const size_t unit = x / 6, column = x / 3 % 2, row = y / 3;
             assert_int_equal(at(&image, x, y), greys[(size_t)data[unit * 6 + row * 2 + column]]);
         }
+    }
     image_fini(&image);
 }
 
@@ -54,14 +55,16 @@ static void test_draw_separators_lie_between_units(void **state)
     assert_int_equal(draw_map_plain(&image, &map), LOOM_OK);
     assert_int_equal(image.width, 17);
     assert_int_equal(image.height, 17);
-    for (size_t y = 0; y < 17; y++)
+    for (size_t y = 0; y < 17; y++) {
         for (size_t x = 0; x < 17; x++) {
             const uint8_t shade = at(&image, x, y);
-            if (x == 8 || y == 8)
+            if (x == 8 || y == 8) {
                 assert_in_range(shade, 1, 254);
-            else
+            } else {
                 assert_int_equal(shade, x >= 4 && x < 8 && y >= 4 && y < 8 ? 0 : 255);
+            }
         }
+    }
     image_fini(&image);
 }
 
@@ -168,13 +171,15 @@ static void test_draw_labelled_holds_the_map(void **state)
     assert_int_equal(draw_map_labelled(&page, &titled, NULL), LOOM_OK);
     /* The map stands in the page as it is, somewhere. */
     bool found = false;
-    for (size_t y = 0; y + plain.height <= page.height && !found; y++)
+    for (size_t y = 0; y + plain.height <= page.height && !found; y++) {
         for (size_t x = 0; x + plain.width <= page.width && !found; x++) {
             found = true;
-            for (size_t row = 0; row < plain.height && found; row++)
+            for (size_t row = 0; row < plain.height && found; row++) {
                 found = memcmp(&page.pixels[(y + row) * page.width + x], plain.pixels + row * plain.width,
                                plain.width) == 0;
+            }
         }
+    }
     assert_true(found);
     for (size_t x = 0; x < page.width; x++) { /* a clear margin all around */
         assert_int_equal(at(&page, x, 0), 255);
@@ -206,9 +211,11 @@ static void test_draw_letters_need_a_font(void **state)
     assert_int_equal(draw_map_labelled(&without, &titled, NULL), LOOM_OK);
     assert_int_equal(draw_map_labelled(&with, &titled, text), LOOM_OK);
     size_t ink = 0;
-    for (size_t y = 0; y < 60; y++) /* where the title is */
-        for (size_t x = 0; x < with.width; x++)
+    for (size_t y = 0; y < 60; y++) { /* where the title is */
+        for (size_t x = 0; x < with.width; x++) {
             ink += at(&with, x, y) < 128;
+        }
+    }
     assert_in_range(ink, 100, 10000);
     text_draw(text, &with, with.width - 3, 3, "cut off at the edges", 40, 0);
     text_draw(text, &with, 0, with.height + 20, "below", 40, 0);

@@ -25,8 +25,9 @@ static char path[256];
 static int set_up(void **state)
 {
     (void)state;
-    if (mkdtemp(folder) == NULL)
+    if (mkdtemp(folder) == NULL) {
         return -1;
+    }
     snprintf(path, sizeof path, "%s/sample.png", folder);
     return 0;
 }
@@ -70,8 +71,9 @@ static void write_sample(int type, int depth, bool interlaced)
                  0, 0);
     if (type == PNG_COLOR_TYPE_PALETTE) {
         png_color palette[256];
-        for (unsigned i = 0; i < 256; i++)
+        for (unsigned i = 0; i < 256; i++) {
             palette[i] = palette_at(i);
+        }
         png_set_PLTE(png, info, palette, 1 << depth);
     }
     png_write_info(png, info);
@@ -80,7 +82,7 @@ static void write_sample(int type, int depth, bool interlaced)
     png_bytep row_list[HEIGHT];
     for (size_t y = 0; y < HEIGHT; y++) {
         row_list[y] = rows[y];
-        for (size_t x = 0; x < WIDTH; x++)
+        for (size_t x = 0; x < WIDTH; x++) {
             for (size_t c = 0; c < channels; c++) {
                 const unsigned value = sample_at(x, y, c, depth);
                 const size_t i = x * channels + c;
@@ -92,6 +94,7 @@ static void write_sample(int type, int depth, bool interlaced)
                     rows[y][bit / 8] |= (uint8_t)(value << (8 - (size_t)depth - bit % 8));
                 }
             }
+        }
     }
     png_write_image(png, row_list);
     png_write_end(png, NULL);
@@ -109,9 +112,10 @@ static double expected_at(size_t x, size_t y, int type, int depth)
     }
     const size_t channels = channels_of(type);
     double grey = sample_at(x, y, 0, depth) / max;
-    if (channels >= 3)
+    if (channels >= 3) {
         grey = 0.2126 * grey + 0.7152 * (sample_at(x, y, 1, depth) / max) +
                0.0722 * (sample_at(x, y, 2, depth) / max);
+    }
     return channels % 2 == 0 ? grey * (sample_at(x, y, channels - 1, depth) / max) : grey;
 }
 
@@ -125,8 +129,8 @@ static void test_image_read_grey_of_every_kind(void **state)
                  {PNG_COLOR_TYPE_GRAY_ALPHA, {8, 16}},
                  {PNG_COLOR_TYPE_RGB, {8, 16}},
                  {PNG_COLOR_TYPE_RGB_ALPHA, {8, 16}}};
-    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++)
-        for (const int *depth = kinds[kind].depths; *depth != 0 && depth < kinds[kind].depths + 5; depth++)
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        for (const int *depth = kinds[kind].depths; *depth != 0 && depth < kinds[kind].depths + 5; depth++) {
             for (int interlaced = 0; interlaced < 2; interlaced++) {
                 const int type = kinds[kind].type;
                 write_sample(type, *depth, interlaced);
@@ -135,12 +139,16 @@ static void test_image_read_grey_of_every_kind(void **state)
                 assert_int_equal(image_read_grey(path, &values, &width, &height), LOOM_OK);
                 assert_int_equal(width, WIDTH);
                 assert_int_equal(height, HEIGHT);
-                for (size_t y = 0; y < HEIGHT; y++)
-                    for (size_t x = 0; x < WIDTH; x++)
+                for (size_t y = 0; y < HEIGHT; y++) {
+                    for (size_t x = 0; x < WIDTH; x++) {
                         assert_true(fabs((double)values[y * WIDTH + x] - expected_at(x, y, type, *depth)) <
                                     1e-7);
+                    }
+                }
                 free(values);
             }
+        }
+    }
 }
 
 /* Write a picture whose pixel i is value i of 256 in every channel and read it back. */
@@ -148,14 +156,16 @@ static void check_ramp(size_t channels)
 {
     struct image image;
     assert_int_equal(image_init(&image, 16, 16, channels, 0), LOOM_OK);
-    for (size_t i = 0; i < 256 * channels; i++)
+    for (size_t i = 0; i < 256 * channels; i++) {
         image.pixels[i] = (uint8_t)(i / channels);
+    }
     assert_int_equal(image_write(&image, path, "ramp"), LOOM_OK);
     float *values;
     size_t width, height;
     assert_int_equal(image_read_grey(path, &values, &width, &height), LOOM_OK);
-    for (size_t i = 0; i < 256; i++)
+    for (size_t i = 0; i < 256; i++) {
         assert_true(values[i] == (float)((double)i / 255.0)); /* exactly */
+    }
     free(values);
     image_fini(&image);
     image_fini(&image);
@@ -247,8 +257,9 @@ static void test_image_read_refuses_damaged(void **state)
         size_t width, height;
         /* Every byte counts: signature, lengths, names, contents and checksums of IHDR, IDAT and IEND. */
         const int status = image_read_grey(path, &values, &width, &height);
-        if (status == LOOM_OK)
+        if (status == LOOM_OK) {
             print_message("byte %zu of %zu does not matter\n", i, n);
+        }
         assert_int_equal(status, LOOM_EDATA);
     }
     write_bytes((const uint8_t *)"this is not a picture, it is a sentence", 39);
@@ -257,8 +268,9 @@ static void test_image_read_refuses_damaged(void **state)
 
 static void put_u32(uint8_t *out, uint64_t value)
 {
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         out[i] = (uint8_t)(value >> (24 - 8 * i));
+    }
 }
 
 /* A file of a header that claims these sides and `n_zero` zero bytes of compressed picture; whole if that is
@@ -296,11 +308,12 @@ static void test_image_read_refuses_claims(void **state)
         uint32_t width, height;
     } claims[] = {{0x7fffffff, 0x7fffffff}, {0xffffffff, 1}, {65536, 1}, {1, 65536}, {0, 5}, {5, 0},
                   {16384, 16385},           {65535, 65535}};
-    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++)
+    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
         for (uint8_t interlace = 0; interlace < 2; interlace++) {
             write_claim(claims[i].width, claims[i].height, interlace, 1000);
             expect_refused(LOOM_EDATA);
         }
+    }
     write_claim(16384, 16385, 0, 1000);
     expect_refused(LOOM_EDATA);
     assert_non_null(strstr(error_message(), "2^28"));

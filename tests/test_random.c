@@ -16,8 +16,9 @@ static void check(uint64_t seed, uint64_t sequence, const double *expected, size
 {
     double out[16];
     random_uniform(out, n, seed, sequence, 0);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         assert_true(out[i] == expected[i]); /* to the bit */
+    }
 }
 
 static void test_random_uniform_is_numpys_philox(void **state)
@@ -43,8 +44,9 @@ static void test_random_uniform_starts_anywhere(void **state)
         for (size_t n = 0; n <= 9; n++) {
             part[n] = -1;
             random_uniform(part, n, 3, 1, 1000 + first);
-            for (size_t i = 0; i < n; i++)
+            for (size_t i = 0; i < n; i++) {
                 assert_true(part[i] == all[first + i]);
+            }
             assert_true(part[n] == -1); /* nothing written past the end */
         }
     }
@@ -58,8 +60,9 @@ static void test_random_uniform_far_out(void **state)
                                0x1.00b25bef5d954p-3};
     double out[4];
     random_uniform(out, 4, 1, 0, UINT64_C(1) << 62);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         assert_true(out[i] == expected[i]);
+    }
 }
 
 int main(void)

@@ -38,13 +38,14 @@ static size_t empty_folder(void)
     size_t n = 0;
     DIR *entries = opendir(folder);
     assert_non_null(entries);
-    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;) {
         if (entry->d_name[0] != '.') {
             char path[512];
             snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
             assert_int_equal(unlink(path), 0);
             n++;
         }
+    }
     closedir(entries);
     return n;
 }
@@ -68,8 +69,9 @@ static void write_layer(const char *file, const char *stage, const char *stream,
     assert_int_equal(layer_write_text(writer, "stream", stream), LOOM_OK);
     assert_int_equal(layer_write_text(writer, "input", input), LOOM_OK);
     assert_int_equal(layer_write_integer(writer, "frame", 200000), LOOM_OK);
-    if (grid_x >= 0)
+    if (grid_x >= 0) {
         assert_int_equal(layer_write_integers(writer, "grid", (int64_t[]){grid_x, grid_y}, 2), LOOM_OK);
+    }
     assert_int_equal(layer_write_integers(writer, "input_shape", (int64_t[]){2, 2}, 2), LOOM_OK);
     assert_int_equal(layer_write(writer, "weights", LAYER_F4, (size_t[]){rows, cols}, 2, weights), LOOM_OK);
     assert_int_equal(layer_writer_commit(&writer), LOOM_OK);
@@ -206,9 +208,11 @@ static void test_gallery_draws_every_picture(void **state)
     read_picture("ground-plain.png", &values, &width, &height);
     assert_int_equal(width, 6);
     assert_int_equal(height, 4);
-    for (size_t i = 0; i < N; i++)
-        for (size_t q = 0; q < P; q++) /* weights are 0 or 1: white or black */
+    for (size_t i = 0; i < N; i++) {
+        for (size_t q = 0; q < P; q++) { /* weights are 0 or 1: white or black */
             assert_true(values[(i / 3 * 2 + q / 2) * width + i % 3 * 2 + q % 2] == 1 - W[i * P + q]);
+        }
+    }
     free(values);
     read_picture("ground.png", &values, &width, &height);
     free(values);

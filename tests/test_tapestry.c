@@ -24,8 +24,9 @@ static char path[256];
 static int set_up(void **state)
 {
     (void)state;
-    if (mkdtemp(folder) == NULL)
+    if (mkdtemp(folder) == NULL) {
         return -1;
+    }
     snprintf(path, sizeof path, "%s/sample", folder);
     return 0;
 }
@@ -64,8 +65,9 @@ static uint8_t pixel_at(size_t n, size_t x, size_t y)
 
 static void put_u32(uint8_t *out, uint32_t value)
 {
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         out[i] = (uint8_t)(value >> (24 - 8 * i));
+    }
 }
 
 static void make_idx(uint8_t bytes[IDX_BYTES])
@@ -74,10 +76,13 @@ static void make_idx(uint8_t bytes[IDX_BYTES])
     put_u32(bytes + 4, IMAGES);
     put_u32(bytes + 8, HEIGHT);
     put_u32(bytes + 12, WIDTH);
-    for (size_t n = 0; n < IMAGES; n++)
-        for (size_t y = 0; y < HEIGHT; y++)
-            for (size_t x = 0; x < WIDTH; x++)
+    for (size_t n = 0; n < IMAGES; n++) {
+        for (size_t y = 0; y < HEIGHT; y++) {
+            for (size_t x = 0; x < WIDTH; x++) {
                 bytes[16 + n * TILE + y * WIDTH + x] = pixel_at(n, x, y);
+            }
+        }
+    }
 }
 
 static struct tapestry_config config_of(size_t first, size_t side, size_t window)
@@ -94,15 +99,19 @@ static void test_tapestry_lays_out_idx(void **state)
     /* The model's layout in its own words: every tile, then the last row, then the last column overwritten.
      */
     uint8_t whole[SIDE * HEIGHT][SIDE * WIDTH];
-    for (size_t i = 0; i < SIDE * SIDE; i++)
-        for (size_t y = 0; y < HEIGHT; y++)
-            for (size_t x = 0; x < WIDTH; x++)
+    for (size_t i = 0; i < SIDE * SIDE; i++) {
+        for (size_t y = 0; y < HEIGHT; y++) {
+            for (size_t x = 0; x < WIDTH; x++) {
                 whole[i % SIDE * HEIGHT + y][i / SIDE * WIDTH + x] = pixel_at(FIRST + i, x, y);
+            }
+        }
+    }
     memcpy(whole[(SIDE - 1) * HEIGHT], whole[0], HEIGHT * sizeof whole[0]);
-    for (size_t y = 0; y < SIDE * HEIGHT; y++)
+    for (size_t y = 0; y < SIDE * HEIGHT; y++) {
         memcpy(whole[y] + (SIDE - 1) * WIDTH, whole[y], WIDTH);
+    }
 
-    for (int compressed = 0; compressed < 2; compressed++)
+    for (int compressed = 0; compressed < 2; compressed++) {
         for (size_t window = 1; window <= 40; window++) { /* also far larger than the tapestry */
             write_bytes(bytes, sizeof bytes, compressed);
             const struct tapestry_config config = config_of(FIRST, SIDE, window);
@@ -112,24 +121,29 @@ static void test_tapestry_lays_out_idx(void **state)
             assert_int_equal(tapestry.period_y, (SIDE - 1) * HEIGHT);
             assert_non_null(tapestry.bytes);
             uint8_t frame[40][40];
-            for (size_t y0 = 0; y0 < tapestry.period_y; y0 += 2)
+            for (size_t y0 = 0; y0 < tapestry.period_y; y0 += 2) {
                 for (size_t x0 = 0; x0 < tapestry.period_x; x0++) {
                     tapestry_cut(&tapestry, frame, x0, y0);
-                    for (size_t y = 0; y < window; y++)
-                        for (size_t x = 0; x < window; x++)
+                    for (size_t y = 0; y < window; y++) {
+                        for (size_t x = 0; x < window; x++) {
                             assert_int_equal(
                                 ((uint8_t *)frame)[y * window + x],
                                 whole[(y0 + y) % ((SIDE - 1) * HEIGHT)][(x0 + x) % ((SIDE - 1) * WIDTH)]);
+                        }
+                    }
                 }
+            }
             /* a window of one tile and one pixel never leaves the model's picture */
             if (window <= WIDTH + 1) {
                 tapestry_cut(&tapestry, frame, tapestry.period_x - 1, 0);
-                for (size_t x = 0; x < window; x++)
+                for (size_t x = 0; x < window; x++) {
                     assert_int_equal(frame[0][x], whole[0][(SIDE - 1) * WIDTH - 1 + x]);
+                }
             }
             tapestry_fini(&tapestry);
             tapestry_fini(&tapestry);
         }
+    }
 }
 
 static void expect_refused(const struct tapestry_config *config, int status)
@@ -180,13 +194,14 @@ static void test_tapestry_refuses_broken_idx(void **state)
         uint32_t value;
     } changes[] = {{0, 0x801}, {0, 0x802}, {0, 0xd03},      {0, 0x030800},    {0, 0xffffffff},
                    {8, 0},     {12, 0},    {8, 0xffffffff}, {12, 0xffffffff}, {8, 65536}};
-    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         for (int compressed = 0; compressed < 2; compressed++) {
             make_idx(bytes);
             put_u32(bytes + changes[i].offset, changes[i].value);
             write_bytes(bytes, sizeof bytes, compressed);
             expect_refused(&config, LOOM_EDATA);
         }
+    }
     make_idx(bytes);
     put_u32(bytes + 8, 65535); /* a tapestry larger than any picture */
     put_u32(bytes + 12, 65535);
@@ -265,9 +280,11 @@ static void write_periodic(size_t period_x, size_t period_y, size_t overlap)
 {
     struct image image;
     assert_int_equal(image_init(&image, period_x + overlap, period_y + overlap, 1, 0), LOOM_OK);
-    for (size_t y = 0; y < image.height; y++)
-        for (size_t x = 0; x < image.width; x++)
+    for (size_t y = 0; y < image.height; y++) {
+        for (size_t x = 0; x < image.width; x++) {
             image.pixels[y * image.width + x] = (uint8_t)(7 * (x % period_x) + 31 * (y % period_y) + 1);
+        }
+    }
     assert_int_equal(image_write(&image, path, NULL), LOOM_OK);
     image_fini(&image);
 }
@@ -283,10 +300,12 @@ static void check_period(const struct tapestry_config *config, size_t period_x, 
     for (size_t i = 0; i < 20; i++) {
         const size_t x0 = i * 5 % period_x, y0 = i * 3 % period_y;
         tapestry_cut(&tapestry, frame, x0, y0);
-        for (size_t y = 0; y < config->window; y++)
-            for (size_t x = 0; x < config->window; x++)
+        for (size_t y = 0; y < config->window; y++) {
+            for (size_t x = 0; x < config->window; x++) {
                 assert_int_equal(frame[y * config->window + x],
                                  (uint8_t)(7 * ((x0 + x) % period_x) + 31 * ((y0 + y) % period_y) + 1));
+            }
+        }
     }
     tapestry_fini(&tapestry);
 }
@@ -331,8 +350,9 @@ static void test_tapestry_keeps_16_bits_as_float(void **state)
     float frame[16];
     tapestry_cut(&tapestry, frame, 1, 0);
     const float row[] = {(float)(0x1234 / 65535.0), 1, (float)(1 / 65535.0), (float)(0x1234 / 65535.0)};
-    for (size_t y = 0; y < 4; y++)
+    for (size_t y = 0; y < 4; y++) {
         assert_memory_equal(frame + 4 * y, row, sizeof row);
+    }
     tapestry_fini(&tapestry);
 }
 

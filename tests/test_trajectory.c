@@ -44,8 +44,9 @@ static void test_trajectory_is_the_models(void **state)
         assert_int_equal(at[golden[i][0]][1], golden[i][2]);
     }
     uint64_t sum = 0;
-    for (size_t i = 0; i < FRAMES; i++)
+    for (size_t i = 0; i < FRAMES; i++) {
         sum = (sum * 31 + (uint64_t)at[i][0]) * 31 + (uint64_t)at[i][1];
+    }
     assert_true(sum == UINT64_C(0x918d873d9dd86e47));
 }
 
@@ -82,8 +83,9 @@ static void test_trajectory_of_any_parameters(void **state)
         trajectory_compute(*at, FRAMES, &configs[c]);
         for (size_t axis = 0; axis < 2; axis++) {
             smallest = fmin(smallest, walk(expected, axis, &configs[c]));
-            for (size_t t = 0; t < FRAMES; t++)
+            for (size_t t = 0; t < FRAMES; t++) {
                 assert_int_equal(at[t][axis], expected[t]);
+            }
         }
     }
     assert_true(smallest < -812); /* or the test would say nothing of negative positions */
@@ -134,13 +136,14 @@ static void test_trajectory_keeps_the_speed(void **state)
     config.period_x = config.period_y = 1 << 30; /* no wrapping near the start, except below 0 */
     trajectory_compute(*at, FRAMES, &config);
     int32_t fastest = 0;
-    for (size_t t = 1; t < FRAMES; t++)
+    for (size_t t = 1; t < FRAMES; t++) {
         for (size_t axis = 0; axis < 2; axis++) {
             int32_t step = at[t][axis] - at[t - 1][axis];
             step += step > 1 << 29 ? -(1 << 30) : step < -(1 << 29) ? 1 << 30 : 0;
             assert_in_range(step + 3, 0, 6);
             fastest = step > fastest ? step : fastest;
         }
+    }
     assert_int_equal(fastest, 3);
 }
 

@@ -134,20 +134,23 @@ static int generate_open(const struct stage_context *context, void *state)
 {
     (void)context;
     struct generate *self = state;
-    if (self->path == NULL || self->path[0] == '\0')
+    if (self->path == NULL || self->path[0] == '\0') {
         return error_set(LOOM_EUSAGE, "no tapestry given; set `tapestry` to a PNG or an IDX file");
+    }
     const struct tapestry_config tapestry = {.path = self->path,
                                              .window = (size_t)self->window,
                                              .first = (size_t)self->first,
                                              .side = (size_t)self->side,
                                              .tile = (size_t)self->tile};
     const int status = tapestry_init(&self->tapestry, &tapestry);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
+    }
     self->at = malloc((size_t)self->frames * 2 * sizeof *self->at);
-    if (self->at == NULL)
+    if (self->at == NULL) {
         return error_set(LOOM_EINTERNAL, "no memory for the positions of %lld frames",
                          (long long)self->frames);
+    }
     const struct trajectory_config trajectory = {.seed = (uint64_t)self->seed,
                                                  .speed = self->speed,
                                                  .hold = (uint64_t)self->hold,
@@ -186,11 +189,13 @@ static void keep_pace(struct generate *self, uint64_t seq)
         self->start_s = now_s();
         self->start_frame = seq;
     }
-    if (seq <= self->start_frame)
+    if (seq <= self->start_frame) {
         return;
+    }
     const double due_s = self->start_s + (double)(seq - self->start_frame) / self->rate;
-    if (due_s <= now_s())
+    if (due_s <= now_s()) {
         return;
+    }
     struct timespec due = {.tv_sec = (time_t)due_s};
     due.tv_nsec = (long)((due_s - (double)due.tv_sec) * 1e9);
     (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
@@ -200,8 +205,9 @@ static int generate_produce(const struct stage_context *context, void *state, st
 {
     (void)context;
     struct generate *self = state;
-    if (self->rate > 0)
+    if (self->rate > 0) {
         keep_pace(self, out->seq);
+    }
     const size_t pixels = (size_t)(self->window * self->window);
     const size_t frame_bytes = pixels * (self->tapestry.bytes != NULL ? sizeof(uint8_t) : sizeof(float));
     int32_t *at = out->fields[1];

@@ -42,17 +42,20 @@ static int hold_period(struct tapestry *self, const struct tapestry_config *conf
     self->window = config->window;
     self->stride = period_x + config->window;
     const size_t rows = period_y + config->window;
-    if (config->window > IMAGE_SIDE_MAX || rows * self->stride > 2 * IMAGE_PIXELS_MAX)
+    if (config->window > IMAGE_SIDE_MAX || rows * self->stride > 2 * IMAGE_PIXELS_MAX) {
         return error_set(LOOM_EUSAGE, "a window of %zu pixels is too large for the tapestry %s",
                          config->window, config->path);
+    }
     void *held = malloc(rows * self->stride * size);
-    if (held == NULL)
+    if (held == NULL) {
         return error_set(LOOM_EINTERNAL, "no memory for the tapestry %s (%zu x %zu pixels)", config->path,
                          period_x, period_y);
-    if (bytes != NULL)
+    }
+    if (bytes != NULL) {
         self->bytes = held;
-    else
+    } else {
         self->values = held;
+    }
     wrap(self, held, bytes != NULL ? bytes : (const uint8_t *)values, stride, size);
     return LOOM_OK;
 }
@@ -62,13 +65,17 @@ static int hold_period(struct tapestry *self, const struct tapestry_config *conf
 /* Whether the last `tile` rows and columns of a picture repeat the first ones. */
 static bool repeats(const float *values, size_t width, size_t height, size_t tile)
 {
-    if (tile == 0 || tile >= width || tile >= height)
+    if (tile == 0 || tile >= width || tile >= height) {
         return false;
-    if (memcmp(values, values + (height - tile) * width, tile * width * sizeof *values) != 0)
+    }
+    if (memcmp(values, values + (height - tile) * width, tile * width * sizeof *values) != 0) {
         return false;
-    for (size_t y = 0; y < height; y++)
-        if (memcmp(values + y * width, values + (y + 1) * width - tile, tile * sizeof *values) != 0)
+    }
+    for (size_t y = 0; y < height; y++) {
+        if (memcmp(values + y * width, values + (y + 1) * width - tile, tile * sizeof *values) != 0) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -93,8 +100,9 @@ static int read_png(struct tapestry *self, const struct tapestry_config *config)
     float *values;
     size_t width, height;
     int status = image_read_grey(config->path, &values, &width, &height);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
+    }
     const size_t tile = config->tile != 0 ? config->tile : TAPESTRY_TILE;
     const size_t overlap = repeats(values, width, height, tile) ? tile : 0;
     uint8_t *bytes = as_bytes(values, width * height);
@@ -119,12 +127,14 @@ static int read_exactly(const struct idx *self, uint8_t *out, size_t n)
         const int got = gzread(self->file, out + done, (unsigned)(left < (1 << 20) ? left : 1 << 20));
         int code;
         const char *why = gzerror(self->file, &code);
-        if (got < 0 || (code != Z_OK && code != Z_BUF_ERROR && code != Z_STREAM_END))
+        if (got < 0 || (code != Z_OK && code != Z_BUF_ERROR && code != Z_STREAM_END)) {
             return error_set(code == Z_ERRNO ? LOOM_EIO : LOOM_EDATA, "cannot read the IDX file %s: %s",
                              self->path, code == Z_ERRNO ? strerror(errno) : why);
-        if (got == 0)
+        }
+        if (got == 0) {
             return error_set(LOOM_EDATA, "the IDX file %s ends too early; fetch or unpack it again",
                              self->path);
+        }
         done += (size_t)got;
     }
     return LOOM_OK;
@@ -140,35 +150,41 @@ static int read_header(struct idx *self, const struct tapestry_config *config)
 {
     uint8_t header[IDX_HEADER_BYTES];
     const int status = read_exactly(self, header, sizeof header);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         return status;
+    }
     const uint32_t magic = big_endian(header);
-    if (magic != IDX_MAGIC)
+    if (magic != IDX_MAGIC) {
         return error_set(LOOM_EDATA, "%s is neither a PNG nor an IDX file of grey images%s", self->path,
                          magic == IDX_LABELS_MAGIC ? ": it holds labels; give the file of the images" : "");
+    }
     self->images = big_endian(header + 4);
     self->height = big_endian(header + 8);
     self->width = big_endian(header + 12);
     if (self->height == 0 || self->width == 0 || self->height > IMAGE_SIDE_MAX ||
-        self->width > IMAGE_SIDE_MAX)
+        self->width > IMAGE_SIDE_MAX) {
         return error_set(LOOM_EDATA, "the IDX file %s claims images of %zu x %zu pixels, which cannot be",
                          self->path, self->width, self->height);
-    if (config->tile != 0 && (config->tile != self->width || config->tile != self->height))
+    }
+    if (config->tile != 0 && (config->tile != self->width || config->tile != self->height)) {
         return error_set(LOOM_EUSAGE,
                          "the images in %s have %zu x %zu pixels, not %zu x %zu; leave out `tile`",
                          self->path, self->width, self->height, config->tile, config->tile);
+    }
     const size_t side = config->side;
     if (side < 2 || side > IMAGE_SIDE_MAX / self->height || side > IMAGE_SIDE_MAX / self->width ||
-        side * side * self->height * self->width > IMAGE_PIXELS_MAX)
+        side * side * self->height * self->width > IMAGE_PIXELS_MAX) {
         return error_set(
             LOOM_EUSAGE,
             "a tapestry of %zu x %zu images of %zu x %zu pixels from %s is out of range; the sides must be"
             " 2 to %d and all of it at most 2^28 pixels",
             side, side, self->width, self->height, self->path, IMAGE_SIDE_MAX);
-    if (config->first > self->images || self->images - config->first < side * side)
+    }
+    if (config->first > self->images || self->images - config->first < side * side) {
         return error_set(LOOM_EUSAGE,
                          "%s has %zu images; a tapestry of %zu x %zu from image %zu on needs %zu", self->path,
                          self->images, side, side, config->first, config->first + side * side);
+    }
     return LOOM_OK;
 }
 
@@ -179,15 +195,17 @@ static int check_rest(const struct idx *self, uint8_t *scratch, size_t n)
     while (left > 0) {
         const size_t part = left < self->height * self->width ? left : self->height * self->width;
         const int status = read_exactly(self, scratch, part);
-        if (status != LOOM_OK)
+        if (status != LOOM_OK) {
             return status;
+        }
         left -= part;
     }
     int code = Z_OK;
     (void)gzread(self->file, scratch, 1);
     gzerror(self->file, &code); /* also Z_BUF_ERROR: cut off within the checksum */
-    if (code != Z_OK)
+    if (code != Z_OK) {
         return error_set(LOOM_EDATA, "the gzip file %s is damaged or cut short; fetch it again", self->path);
+    }
     return LOOM_OK;
 }
 
@@ -198,23 +216,28 @@ static int read_tiles(const struct idx *self, uint8_t *out, const struct tapestr
     const size_t stride = (side - 1) * self->width;
     const size_t skipped = config->first * tile_bytes;
     uint8_t *tile = malloc(tile_bytes);
-    if (tile == NULL)
+    if (tile == NULL) {
         return error_set(LOOM_EINTERNAL, "no memory for an image of %s", self->path);
+    }
     int status = LOOM_OK;
-    if (gzseek(self->file, (z_off_t)(IDX_HEADER_BYTES + skipped), SEEK_SET) < 0)
+    if (gzseek(self->file, (z_off_t)(IDX_HEADER_BYTES + skipped), SEEK_SET) < 0) {
         status =
             error_set(LOOM_EDATA, "the IDX file %s ends too early; fetch or unpack it again", self->path);
+    }
     for (size_t i = 0; i < side * side && status == LOOM_OK; i++) {
         status = read_exactly(self, tile, tile_bytes);
         const size_t column = i / side, row = i % side;
-        if (column == side - 1 || row == side - 1)
+        if (column == side - 1 || row == side - 1) {
             continue; /* covered by the first column and row */
-        for (size_t y = 0; y < self->height; y++)
+        }
+        for (size_t y = 0; y < self->height; y++) {
             memcpy(out + (row * self->height + y) * stride + column * self->width, tile + y * self->width,
                    self->width);
+        }
     }
-    if (status == LOOM_OK && !gzdirect(self->file))
+    if (status == LOOM_OK && !gzdirect(self->file)) {
         status = check_rest(self, tile, skipped + side * side * tile_bytes);
+    }
     free(tile);
     return status;
 }
@@ -223,11 +246,13 @@ static int read_idx(struct tapestry *self, const struct tapestry_config *config)
 {
     struct idx idx = {.path = config->path, .file = gzopen(config->path, "rb")};
     uint8_t *period = NULL;
-    if (idx.file == NULL)
+    if (idx.file == NULL) {
         return error_set(LOOM_EIO, "cannot read the tapestry %s: %s", config->path, strerror(errno));
+    }
     int status = read_header(&idx, config);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         goto done;
+    }
     const size_t period_x = (config->side - 1) * idx.width, period_y = (config->side - 1) * idx.height;
     period = malloc(period_x * period_y);
     if (period == NULL) {
@@ -235,8 +260,9 @@ static int read_idx(struct tapestry *self, const struct tapestry_config *config)
         goto done;
     }
     status = read_tiles(&idx, period, config);
-    if (status == LOOM_OK)
+    if (status == LOOM_OK) {
         status = hold_period(self, config, period, NULL, period_x, period_y, period_x);
+    }
 done:
     free(period);
     gzclose_r(idx.file);
@@ -249,22 +275,27 @@ int tapestry_init(struct tapestry *self, const struct tapestry_config *config)
 {
     *self = (struct tapestry){0};
     struct stat file_status;
-    if (stat(config->path, &file_status) != 0)
+    if (stat(config->path, &file_status) != 0) {
         return error_set(LOOM_EIO, "cannot read the tapestry %s: %s", config->path, strerror(errno));
-    if (!S_ISREG(file_status.st_mode))
+    }
+    if (!S_ISREG(file_status.st_mode)) {
         return error_set(LOOM_EIO, "cannot read the tapestry %s: it is not a regular file", config->path);
+    }
     FILE *file = fopen(config->path, "rbe");
-    if (file == NULL)
+    if (file == NULL) {
         return error_set(LOOM_EIO, "cannot read the tapestry %s: %s", config->path, strerror(errno));
+    }
     uint8_t start[sizeof png_signature] = {0};
     const size_t n = fread(start, 1, sizeof start, file);
     fclose(file);
-    if (n == 0)
+    if (n == 0) {
         return error_set(LOOM_EDATA, "the tapestry %s is empty", config->path);
+    }
     const bool png = memcmp(start, png_signature, sizeof start) == 0;
     const int status = png ? read_png(self, config) : read_idx(self, config);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         tapestry_fini(self);
+    }
     return status;
 }
 
@@ -279,7 +310,8 @@ void tapestry_cut(const struct tapestry *self, void *out, size_t x, size_t y)
 {
     const size_t size = self->bytes != NULL ? sizeof *self->bytes : sizeof *self->values;
     const uint8_t *held = self->bytes != NULL ? self->bytes : (const uint8_t *)self->values;
-    for (size_t row = 0; row < self->window; row++)
+    for (size_t row = 0; row < self->window; row++) {
         memcpy((uint8_t *)out + row * self->window * size, held + ((y + row) * self->stride + x) * size,
                self->window * size);
+    }
 }

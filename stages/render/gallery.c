@@ -25,8 +25,9 @@ void gallery_fini(struct gallery *self)
 
 void gallery_note_failure(struct gallery *self, int status)
 {
-    if (self->failures++ == 0)
+    if (self->failures++ == 0) {
         log_warning("%s", error_message());
+    }
     self->failure = status;
     free(self->why);
     self->why = strdup(error_message());
@@ -43,12 +44,15 @@ static void draw(struct gallery *self, const char *name, const char *suffix, boo
     int status = asprintf(&path, "%s/%s%s.png", self->folder, name, suffix) < 0
                      ? error_set(LOOM_EINTERNAL, "no memory for a path")
                      : LOOM_OK;
-    if (status == LOOM_OK)
+    if (status == LOOM_OK) {
         status = labelled ? draw_map_labelled(&image, map, self->text) : draw_map_plain(&image, map);
-    if (status == LOOM_OK)
+    }
+    if (status == LOOM_OK) {
         status = image_write(&image, path, title);
-    if (status != LOOM_OK)
+    }
+    if (status != LOOM_OK) {
         gallery_note_failure(self, status);
+    }
     image_fini(&image);
     free(path);
 }
@@ -60,8 +64,9 @@ static void format_count(char text[32], uint64_t count)
     const int n = snprintf(digits, sizeof digits, "%" PRIu64, count);
     size_t used = 0;
     for (int i = 0; i < n; i++) {
-        if (i > 0 && (n - i) % 3 == 0)
+        if (i > 0 && (n - i) % 3 == 0) {
             text[used++] = ',';
+        }
         text[used++] = digits[i];
     }
     text[used] = '\0';
@@ -190,8 +195,9 @@ static void draw_coverage(struct gallery *self, const struct shown *layer, const
 void gallery_draw(struct gallery *self, const struct shown *layer, const struct shown *sparse)
 {
     draw_weights(self, layer);
-    if (sparse == NULL)
+    if (sparse == NULL) {
         return;
+    }
     draw_prototypes(self, layer, sparse);
     draw_coverage(self, layer, sparse);
 }

@@ -40,6 +40,7 @@ struct render {
 
     struct gallery gallery;
     struct shelf sparse; /* the sparse layers known */
+    bool tapped;         /* something came from a tap */
 };
 
 #define FIELD(field) offsetof(struct render, field)
@@ -153,6 +154,7 @@ static int render_tap(const struct stage_context *context, void *state, const st
     snprintf(layer.id, sizeof layer.id, "%s", message->id);
     snprintf(layer.stage, sizeof layer.stage, "%s", message->stage);
     snprintf(layer.name, sizeof layer.name, "%s", message->name);
+    self->tapped = true;
     if (shown_check(&layer) == LOOM_OK)
         take(self, &layer);
     else
@@ -173,7 +175,9 @@ static bool draw_files(struct render *self, const char *folder)
     struct dirent **entries = NULL;
     const int n = scandir(folder, &entries, is_layer_file, alphasort);
     if (n < 0) {
-        log_warning("no layer files are drawn: cannot read the folder %s: %s", folder, strerror(errno));
+        if (errno != ENOENT || !self->tapped) { /* beside taps there need not be files */
+            log_warning("no layer files are drawn: cannot read the folder %s: %s", folder, strerror(errno));
+        }
         return false;
     }
     shelf_fini(&self->sparse); /* files say more than taps did */

@@ -18,15 +18,18 @@ void shown_fini(struct shown *self)
 int shown_check(struct shown *self)
 {
     struct stage_weights *weights = &self->weights;
-    if (self->name[0] == '\0' || self->name[0] == '.' || strchr(self->name, '/') != NULL)
+    if (self->name[0] == '\0' || self->name[0] == '.' || strchr(self->name, '/') != NULL) {
         return error_set(LOOM_EDATA, "'%s' is no name for a layer", self->name);
-    if (weights->rows == 0 || weights->cols == 0 || weights->rows > NUMBERS_MAX / weights->cols)
+    }
+    if (weights->rows == 0 || weights->cols == 0 || weights->rows > NUMBERS_MAX / weights->cols) {
         return error_set(LOOM_EDATA, "layer %s has %zu x %zu weights, which is out of range", self->name,
                          weights->rows, weights->cols);
+    }
     if (weights->grid_x == 0 || weights->rows % weights->grid_x != 0 ||
-        weights->rows / weights->grid_x != weights->grid_y)
+        weights->rows / weights->grid_x != weights->grid_y) {
         return error_set(LOOM_EDATA, "layer %s has %zu units, which do not make a grid of %zu x %zu",
                          self->name, weights->rows, weights->grid_x, weights->grid_y);
+    }
     if (weights->input_width == 0 || weights->cols % weights->input_width != 0 ||
         weights->cols / weights->input_width != weights->input_height) { /* shown as a row of numbers */
         weights->input_width = weights->cols;
@@ -39,8 +42,9 @@ int shown_check(struct shown *self)
 static void read_pair(const struct layer_reader *file, const char *name, size_t *x, size_t *y)
 {
     int64_t pair[2] = {0, 0};
-    if (layer_read_integers(file, name, pair, 2) != LOOM_OK || pair[0] < 0 || pair[1] < 0)
+    if (layer_read_integers(file, name, pair, 2) != LOOM_OK || pair[0] < 0 || pair[1] < 0) {
         pair[0] = pair[1] = 0;
+    }
     *x = (size_t)pair[0];
     *y = (size_t)pair[1];
 }
@@ -50,40 +54,49 @@ int shown_read(struct shown *self, const char *folder, const char *name, bool sp
     struct layer_reader *file = NULL;
     char *path = NULL;
     *self = (struct shown){0};
-    if (asprintf(&path, "%s/%s", folder, name) < 0)
+    if (asprintf(&path, "%s/%s", folder, name) < 0) {
         return error_set(LOOM_EINTERNAL, "no memory for a path");
+    }
     int64_t frame = 0;
     size_t dims[2];
     int status = layer_reader_new(&file, path);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         goto done;
+    }
     snprintf(self->name, sizeof self->name, "%.*s", (int)(strlen(name) - 3), name);
     status = layer_read_text(file, "stage", self->stage, sizeof self->stage);
-    if (status != LOOM_OK || (strcmp(self->stage, "sparse") == 0) != sparse)
+    if (status != LOOM_OK || (strcmp(self->stage, "sparse") == 0) != sparse) {
         goto done;
-    if (layer_read_text(file, "stream", self->id, sizeof self->id) != LOOM_OK)
+    }
+    if (layer_read_text(file, "stream", self->id, sizeof self->id) != LOOM_OK) {
         self->id[0] = '\0';
-    if (layer_read_text(file, "input", self->input, sizeof self->input) != LOOM_OK)
+    }
+    if (layer_read_text(file, "input", self->input, sizeof self->input) != LOOM_OK) {
         self->input[0] = '\0';
-    if (layer_read_integer(file, "frame", &frame) == LOOM_OK && frame > 0)
+    }
+    if (layer_read_integer(file, "frame", &frame) == LOOM_OK && frame > 0) {
         self->frames = (uint64_t)frame;
+    }
     read_pair(file, "grid", &self->weights.grid_x, &self->weights.grid_y);
     read_pair(file, "input_shape", &self->weights.input_width, &self->weights.input_height);
     status = layer_read_dims(file, "weights", dims, 2);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         goto done;
+    }
     self->weights.rows = dims[0];
     self->weights.cols = dims[1];
     status = shown_check(self);
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         goto done;
+    }
     self->owned = malloc(dims[0] * dims[1] * sizeof *self->owned);
     status = self->owned == NULL ? error_set(LOOM_EINTERNAL, "no memory for its weights")
                                  : layer_read(file, "weights", LAYER_F4, dims, 2, self->owned);
     self->weights.data = self->owned;
 done:
-    if (status != LOOM_OK)
+    if (status != LOOM_OK) {
         shown_fini(self);
+    }
     layer_reader_destroy(&file);
     free(path);
     return status;
@@ -91,8 +104,9 @@ done:
 
 void shelf_fini(struct shelf *self)
 {
-    while (self->n > 0)
+    while (self->n > 0) {
         shown_fini(&self->items[--self->n]);
+    }
     free(self->items);
     self->items = NULL;
 }
@@ -107,8 +121,9 @@ static struct shown *place_for(struct shelf *self, const char *name)
         }
     }
     struct shown *grown = realloc(self->items, (self->n + 1) * sizeof *grown);
-    if (grown == NULL)
+    if (grown == NULL) {
         return NULL;
+    }
     self->items = grown;
     grown[self->n] = (struct shown){0};
     return &grown[self->n++];
@@ -120,14 +135,17 @@ int shelf_keep(struct shelf *self, struct shown *layer)
     struct shown *place = place_for(self, layer->name);
     float *data = layer->owned != NULL ? layer->owned : malloc(bytes);
     if (place == NULL || data == NULL) {
-        if (place != NULL)
+        if (place != NULL) {
             *place = self->items[--self->n];
-        if (data != layer->owned)
+        }
+        if (data != layer->owned) {
             free(data);
+        }
         return error_set(LOOM_EINTERNAL, "no memory for the weights of layer %s", layer->name);
     }
-    if (data != layer->owned)
+    if (data != layer->owned) {
         memcpy(data, layer->weights.data, bytes);
+    }
     layer->owned = NULL;
     *place = *layer;
     place->weights.data = place->owned = data;
@@ -139,11 +157,13 @@ const struct shown *shelf_find(const struct shelf *self, const struct shown *lay
     const struct shown *found = NULL;
     for (size_t i = 0; i < self->n; i++) {
         const struct shown *candidate = &self->items[i];
-        if (candidate->weights.rows != layer->weights.cols)
+        if (candidate->weights.rows != layer->weights.cols) {
             continue;
+        }
         if (layer->input[0] != '\0') {
-            if (strcmp(candidate->id, layer->input) == 0)
+            if (strcmp(candidate->id, layer->input) == 0) {
                 return candidate;
+            }
         } else if (found != NULL) {
             return NULL;
         } else {
