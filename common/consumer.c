@@ -10,6 +10,8 @@
 #include "log.h"
 #include "message.h"
 
+#define WARN_MS 10000                    /* without what we wait for, a person is told */
+#define USELESS_MIN 3                    /* useless answers before a peer is given up */
 #define AHEAD_MAX 16                     /* replies waiting to be taken at most, */
 #define AHEAD_BYTES ((uint64_t)16 << 20) /* and about as many bytes: but two blocks at least */
 
@@ -33,8 +35,10 @@ struct consumer {
     uint64_t asked;      /* first frame not asked for */
     uint64_t step;       /* frames a fetch */
     uint64_t ack, acked; /* durable here; the same as last said */
-    int64_t sent_ms, heard_ms;
+    int64_t born_ms, sent_ms, heard_ms;
     bool warned;
+    uint64_t useless;                /* replies since the last one that brought frames */
+    int64_t useless_ms;              /* when the first of them came */
     void *fields[STREAM_FIELDS_MAX]; /* aligned rows of the block last taken */
     struct message message;          /* of the reply last taken from: its metrics' names live here */
     uint64_t malformed;              /* replies passed over so far */
@@ -51,7 +55,7 @@ int consumer_new(struct consumer **self_p, struct endpoint_context *context,
         return error_set(LOOM_EINTERNAL, "out of memory for a stream");
     }
     self->settings = *settings;
-    self->heard_ms = clock_ms();
+    self->heard_ms = self->born_ms = clock_ms();
     int status =
         endpoint_connect(context, &self->dealer, ZMQ_DEALER, settings->endpoint, 0, MESSAGE_REPLY_MAX);
     if (status == 0) {
@@ -145,7 +149,7 @@ static int send_message(struct consumer *self, zmq_msg_t *message)
 static int send_describe(struct consumer *self)
 {
     zmq_msg_t message;
-    int status = message_write_describe(&message);
+    int status = message_write_describe(&message, self->settings.who);
     return status < 0 ? status : send_message(self, &message);
 }
 
@@ -157,16 +161,10 @@ static int send_fetch(struct consumer *self, uint64_t from, uint64_t n)
     return status < 0 ? status : send_message(self, &message);
 }
 
-/* Frames to ask for at `from`: to the next multiple of the step within the pass, so that replies are whole
- * blocks. */
+/* Frames to ask for at `from`: to the end of the block, so that replies are whole blocks. */
 static uint64_t next_step(const struct consumer *self, uint64_t from)
 {
-    uint64_t in_pass = self->info.pass == 0 ? from : from % self->info.pass;
-    uint64_t n = self->step - in_pass % self->step;
-    if (self->info.pass > 0 && n > self->info.pass - in_pass) {
-        n = self->info.pass - in_pass;
-    }
-    return n < self->info.total - from ? n : self->info.total - from;
+    return stream_block_end(&self->info, from, self->step) - from;
 }
 
 static int fetch_ahead(struct consumer *self)
@@ -184,23 +182,42 @@ static int fetch_ahead(struct consumer *self)
     return status;
 }
 
-/* What is due when nothing has come: everything from `expected` on is asked for again. */
-static int send_again(struct consumer *self)
+/* Complaints about a peer that is silent, or that answers without ever giving what we ask for. */
+static int check_peer(struct consumer *self)
 {
-    int64_t silence_ms = consumer_silence_ms(self);
-    if (self->settings.patience_ms > 0 && silence_ms > self->settings.patience_ms) {
+    int64_t silence_ms = consumer_silence_ms(self), patience_ms = self->settings.patience_ms;
+    if (patience_ms > 0 && silence_ms > patience_ms) {
         return error_set(
             LOOM_EPEER,
             "nobody has answered at %s for %jd s; start the stage that serves it, or correct the endpoint",
             self->settings.endpoint, (intmax_t)(silence_ms / 1000));
     }
-    if (silence_ms > 10000 && !self->warned) {
+    if (patience_ms > 0 && self->useless >= USELESS_MIN && clock_ms() - self->useless_ms > patience_ms) {
+        return error_set(LOOM_EDATA,
+                         "%s answers, but for %jd s none of its %ju answers has brought frame %ju; see "
+                         "common/PROTOCOL.md on what a producer answers",
+                         self->settings.endpoint, (intmax_t)((clock_ms() - self->useless_ms) / 1000),
+                         (uintmax_t)self->useless, (uintmax_t)self->expected);
+    }
+    if (!self->warned && (silence_ms > WARN_MS || !self->described) && clock_ms() - self->born_ms > WARN_MS) {
         log_info("waiting for %s", self->settings.endpoint);
         self->warned = true;
     }
-    int status = send_describe(self); /* answered at once by a peer that lives but has no frames yet */
+    return 0;
+}
+
+/* What is due when nothing has come: everything from `expected` on is asked for again. */
+static int send_again(struct consumer *self)
+{
+    int status = check_peer(self);
+    if (status == 0) {
+        status = send_describe(self); /* answered at once by a peer that lives but has no frames yet */
+    }
+    if (status < 0 || self->count > 0) {
+        return status; /* there is work: that we were heard of is enough */
+    }
     self->asked = self->expected;
-    if (status == 0 && self->started && self->ack == self->info.total) {
+    if (self->started && self->ack == self->info.total) {
         status = send_fetch(self, self->expected, 0); /* the last acknowledgement */
     }
     return status;
@@ -219,10 +236,17 @@ static int take_description(struct consumer *self, const struct message *message
                                                         : other_stream(self, message->info.id, self->info.id);
 }
 
+static void note_useless(struct consumer *self)
+{
+    self->useless_ms = self->useless == 0 ? clock_ms() : self->useless_ms;
+    self->useless++;
+}
+
 static int take_data(struct consumer *self, const struct message *message, zmq_msg_t *reply)
 {
     const uint8_t *rows[STREAM_FIELDS_MAX] = {NULL};
     if (message->seq != self->expected || !self->started) {
+        note_useless(self);
         return 0; /* a duplicate, or behind a gap that is fetched again */
     }
     if (message->eos && self->info.total == UINT64_MAX) {
@@ -235,6 +259,7 @@ static int take_data(struct consumer *self, const struct message *message, zmq_m
     }
     if (message->n == 0) {
         self->confirmed = message->seq == self->info.total && self->acked == self->info.total;
+        note_useless(self);
         return 0;
     }
     int status = message_rows(message, &self->info, rows);
@@ -260,6 +285,8 @@ static int take_data(struct consumer *self, const struct message *message, zmq_m
     waiting->n = message->n;
     self->count++;
     self->expected += message->n;
+    self->useless = 0;
+    self->warned = false;
     return 0;
 }
 
@@ -289,6 +316,7 @@ static int take_message(struct consumer *self, zmq_msg_t *reply)
         return error_prefix(status, "%s describes no stream", self->settings.endpoint);
     }
     if (status < 0) {
+        note_useless(self);
         self->malformed++;
         if ((self->malformed & (self->malformed - 1)) ==
             0) { /* 1, 2, 4, 8...: a flood does not fill the log */
@@ -298,7 +326,14 @@ static int take_message(struct consumer *self, zmq_msg_t *reply)
         return 0;
     }
     self->heard_ms = clock_ms();
-    self->warned = false;
+    if (message.type == MESSAGE_WAIT) {
+        return 0;
+    }
+    if (!self->described && message.type != MESSAGE_STREAM) {
+        return error_set(LOOM_EDATA, "%s does not say what stream it serves, but answers 'describe' with%s%s",
+                         self->settings.endpoint, message.type == MESSAGE_ERR ? ": " : " something else",
+                         message.why);
+    }
     if (self->described && message.type != MESSAGE_STREAM && message.info.id[0] != '\0' &&
         strcmp(message.info.id, self->info.id) != 0) {
         return other_stream(self, message.info.id, self->info.id);
@@ -331,9 +366,8 @@ int consumer_pump(struct consumer *self)
     if (status < 0) {
         return status;
     }
-    bool idle = clock_ms() - self->sent_ms >= self->settings.timeout_ms &&
-                consumer_silence_ms(self) >= self->settings.timeout_ms;
-    if (idle && self->count == 0 && !self->confirmed) {
+    bool idle = clock_ms() - self->sent_ms >= self->settings.timeout_ms;
+    if (idle && !self->confirmed) {
         status = send_again(self);
     }
     if (status == 0 && self->started) {

@@ -1,6 +1,7 @@
 /* See endpoint.h. */
 #include "endpoint.h"
 
+#include <arpa/inet.h>
 #include <czmq.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
+
+#include "log.h"
 
 #define LINGER_MS 1000 /* for a last reply to get out; requests and taps are not worth waiting for */
 
@@ -77,35 +80,67 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static bool is_loopback(const char *endpoint)
+/* The parts of tcp://HOST:PORT; host without brackets. false: it is not of that form. */
+static bool split_tcp(const char *endpoint, char *host, size_t size, long *port)
 {
-    const char *host = endpoint + strlen("tcp://");
-    return starts_with(host, "127.") || starts_with(host, "localhost:") || starts_with(host, "[::1]:");
+    const char *start = endpoint + strlen("tcp://"), *colon = strrchr(start, ':');
+    if (colon == NULL || colon == start ||
+        strpbrk(start, ";, \t") != NULL) { /* ';' names a source address too */
+        return false;
+    }
+    char *end = NULL;
+    *port = strcmp(colon + 1, "*") == 0 ? 0 : strtol(colon + 1, &end, 10);
+    bool number = end == NULL || (end != colon + 1 && *end == '\0' && colon[1] >= '0' && colon[1] <= '9');
+    bool bracketed = start[0] == '[' && colon[-1] == ']';
+    size_t length = (size_t)(colon - start) - (bracketed ? 2 : 0);
+    if (!number || *port < 0 || *port > 65535 || length == 0 || length >= size) {
+        return false;
+    }
+    memcpy(host, start + (bracketed ? 1 : 0), length);
+    host[length] = '\0';
+    return true;
 }
 
-static int check(const struct endpoint_context *self, const char *endpoint)
+/* Whether a host is surely this machine; names but localhost are not looked up. */
+static bool is_loopback(const char *host)
 {
+    struct in_addr four;
+    struct in6_addr six;
+    return (inet_pton(AF_INET, host, &four) == 1 && ntohl(four.s_addr) >> 24 == 127) ||
+           (inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six)) ||
+           strcmp(host, "localhost") == 0;
+}
+
+static int check(const struct endpoint_context *self, const char *endpoint, bool binds)
+{
+    char host[256];
+    long port = 0;
     if (starts_with(endpoint, "ipc://") && endpoint[6] != '\0') {
         struct sockaddr_un address;
         if (strlen(endpoint + 6) >= sizeof address.sun_path) {
-            return error_set(
-                LOOM_EUSAGE,
-                "endpoint '%s' is too long: a local socket's path has at most %zu bytes; give a shorter or "
-                "a relative one",
-                endpoint, sizeof address.sun_path - 1);
+            return error_set(LOOM_EUSAGE,
+                             "endpoint '%s' is too long: a local socket's path has at most %zu bytes; give a "
+                             "shorter or a relative one",
+                             endpoint, sizeof address.sun_path - 1);
         }
         return 0;
     }
-    if (!starts_with(endpoint, "tcp://") || strrchr(endpoint + 6, ':') == NULL) {
-        return error_set(LOOM_EUSAGE, "endpoint '%s' is not valid; give ipc://PATH or tcp://HOST:PORT",
+    if (!starts_with(endpoint, "tcp://") || !split_tcp(endpoint, host, sizeof host, &port) ||
+        (port == 0 && !binds)) {
+        return error_set(LOOM_EUSAGE, "endpoint '%s' is not valid; give ipc://PATH or tcp://HOST:PORT%s",
+                         endpoint,
+                         binds ? ", with a port up to 65535, or * for any" : ", with a port from 1 to 65535");
+    }
+    if (binds && strcmp(host, "localhost") == 0) {
+        return error_set(LOOM_EUSAGE,
+                         "endpoint '%s': an address is bound, not a name; give tcp://127.0.0.1:PORT",
                          endpoint);
     }
-    if (!is_loopback(endpoint) && self->certificate == NULL) {
-        return error_set(
-            LOOM_EUSAGE,
-            "endpoint '%s' leaves this machine without protection; give --curve_key and --curve_peers, or "
-            "use ssh -L and tcp://127.0.0.1",
-            endpoint);
+    if (!is_loopback(host) && self->certificate == NULL) {
+        return error_set(LOOM_EUSAGE,
+                         "endpoint '%s' leaves this machine without protection; give --curve_key and "
+                         "--curve_peers, or use ssh -L and tcp://127.0.0.1",
+                         endpoint);
     }
     return 0;
 }
@@ -167,13 +202,15 @@ static int open_socket(struct endpoint_context *self, void **socket_p, int type,
                        int hwm, int64_t max_bytes)
 {
     *socket_p = NULL;
-    int status = check(self, endpoint);
+    int status = check(self, endpoint, type == ZMQ_ROUTER || type == ZMQ_XPUB);
     if (status < 0) {
         return status;
     }
     void *socket = zmq_socket(self->context, type);
     int linger = type == ZMQ_ROUTER ? LINGER_MS : 0, yes = 1;
-    if (socket == NULL || zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
+    int six = strchr(endpoint, '[') != NULL;
+    if (socket == NULL || zmq_setsockopt(socket, ZMQ_IPV6, &six, sizeof six) != 0 ||
+        zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
         zmq_setsockopt(socket, ZMQ_SNDHWM, &hwm, sizeof hwm) != 0 ||
         zmq_setsockopt(socket, ZMQ_RCVHWM, &hwm, sizeof hwm) != 0 ||
         zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) != 0 ||
@@ -185,6 +222,17 @@ static int open_socket(struct endpoint_context *self, void **socket_p, int type,
     }
     *socket_p = socket;
     return 0;
+}
+
+/* Where a free port was asked for, tell which it became. */
+static void say_where(void *socket, const char *endpoint)
+{
+    char bound[256] = "";
+    size_t size = sizeof bound;
+    if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bound, &size) == 0 && starts_with(endpoint, "tcp://") &&
+        strcmp(bound, endpoint) != 0) {
+        log_info("serves %s at %s", endpoint, bound);
+    }
 }
 
 int endpoint_bind(struct endpoint_context *self, void **socket_p, int type, const char *endpoint, int hwm,
@@ -207,6 +255,8 @@ int endpoint_bind(struct endpoint_context *self, void **socket_p, int type, cons
     }
     if (status < 0) {
         endpoint_close(socket_p);
+    } else {
+        say_where(*socket_p, endpoint);
     }
     return status;
 }

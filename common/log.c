@@ -65,6 +65,38 @@ void log_json_string(FILE *out, const char *text)
     fputc('"', out);
 }
 
+/* Bytes at s, before its end, that may go to a terminal as they are. */
+static size_t plain_length(const unsigned char *s)
+{
+    size_t n = 0;
+    while (s[n] >= 0x20 && s[n] != 0x7F) {
+        size_t length = utf8_length(s + n);
+        if (length == 0 || (s[n] == 0xC2 && s[n + 1] < 0xA0)) { /* not UTF-8, or a control character of C1 */
+            break;
+        }
+        n += length;
+    }
+    return n;
+}
+
+void log_plain_text(FILE *out, const char *text)
+{
+    for (const unsigned char *s = (const unsigned char *)text;;) {
+        size_t n = plain_length(s);
+        fwrite(s, 1, n, out);
+        s += n;
+        if (*s == '\0') {
+            return;
+        }
+        if (*s == '\n' || *s == '\t') {
+            fputs(*s == '\n' ? "\\n" : "\\t", out);
+        } else {
+            fprintf(out, "\\x%02x", (unsigned)*s);
+        }
+        s++;
+    }
+}
+
 /* Open a line in memory; NULL (and the event is lost) only if memory has run out. */
 static FILE *line_open(char **text, size_t *size, const char *event)
 {
@@ -136,7 +168,8 @@ static void log_message(const char *level, const char *format, va_list arguments
         log_json_string(out, message);
     } else {
         bool plain = strcmp(level, "info") == 0;
-        fprintf(out, "%s: %s%s%s", log_stage, plain ? "" : level, plain ? "" : ": ", message);
+        fprintf(out, "%s: %s%s", log_stage, plain ? "" : level, plain ? "" : ": ");
+        log_plain_text(out, message);
     }
     line_close(out, &text, &size);
 }

@@ -5,13 +5,16 @@
  * (RFC 3339, UTC), "stage" (the name in the run) and "event": log       level (info, warning, error), message
  *     progress  frame (frames done), frames (in all, null: no end), pass (from 1), passes, rate (frames/s),
  * metrics pass      pass (from 1, the one just ended), metrics: a map from name to number, the same on every
- * run */
+ * run
+ *
+ * What a peer or file says may stand in a message; nothing of it reaches a terminal as a command to it. */
 #ifndef LOOM_COMMON_LOG_H
 #define LOOM_COMMON_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct metric {
     const char *name; /* lower case, underscores; borrowed */
@@ -31,7 +34,10 @@ void log_progress(uint64_t frame, uint64_t frames, uint64_t pass, uint64_t passe
 void log_pass(uint64_t pass, const struct metric *metrics, size_t n_metrics);
 
 /* Write text as a JSON string, quotes included, to a stdio stream; invalid UTF-8 becomes U+FFFD. */
-struct _IO_FILE;
-void log_json_string(struct _IO_FILE *out, const char *text);
+void log_json_string(FILE *out, const char *text);
+
+/* Write text of any origin for a person, on one line: valid UTF-8 as it is, control characters and all other
+ * bytes as \n, \t or \xHH. */
+void log_plain_text(FILE *out, const char *text);
 
 #endif

@@ -18,6 +18,7 @@
 
 enum message_type {
     MESSAGE_DESCRIBE, /* consumer: what stream is this? */
+    MESSAGE_WAIT,     /* producer: it is not known yet; ask again */
     MESSAGE_STREAM,   /* producer: this one */
     MESSAGE_FETCH,    /* consumer: give me n frames from `seq` on; all before `ack` are durable here */
     MESSAGE_DATA,     /* producer: here they are */
@@ -45,7 +46,7 @@ struct message {
     uint64_t pass;               /* WEIGHTS, METRICS: passes done */
     uint64_t count;              /* WEIGHTS, METRICS: numbers of this topic so far, to tell drops */
     bool eos;                    /* DATA: the stream ends behind these frames */
-    char who[STREAM_NAME_BYTES]; /* FETCH: the reader's name */
+    char who[STREAM_NAME_BYTES]; /* DESCRIBE, FETCH: the reader's name */
     char why[256];               /* ERR */
     struct message_field fields[8];
     size_t n_fields;
@@ -61,7 +62,8 @@ struct message {
 int message_read(struct message *message, const void *bytes, size_t size) LOOM_MUST_CHECK;
 
 /* Write a message into *out, which the caller sends or closes. LOOM_EINTERNAL if memory runs out. */
-int message_write_describe(zmq_msg_t *out) LOOM_MUST_CHECK;
+int message_write_describe(zmq_msg_t *out, const char *who) LOOM_MUST_CHECK;
+int message_write_wait(zmq_msg_t *out) LOOM_MUST_CHECK;
 int message_write_stream(zmq_msg_t *out, const struct stream_info *info, uint64_t base,
                          uint64_t head) LOOM_MUST_CHECK;
 int message_write_fetch(zmq_msg_t *out, const char *id, uint64_t from, uint64_t n, uint64_t ack,

@@ -5,7 +5,7 @@
 #include "message.h"
 
 #define MESSAGE_VERSION 1
-#define MESSAGE_TYPES 8
+#define MESSAGE_TYPES 9
 
 extern const char *const message_type_names[MESSAGE_TYPES]; /* in the order of enum message_type */
 

@@ -6,8 +6,8 @@
 
 #include "message_types.h"
 
-const char *const message_type_names[MESSAGE_TYPES] = {"describe", "stream", "fetch",   "data",
-                                                       "gone",     "err",    "weights", "metrics"};
+const char *const message_type_names[MESSAGE_TYPES] = {"describe", "wait", "stream",  "fetch",  "data",
+                                                       "gone",     "err",  "weights", "metrics"};
 
 struct writer {
     msgpack_sbuffer buffer;
@@ -117,10 +117,18 @@ static int writer_finish(struct writer *w, zmq_msg_t *out)
     return 0;
 }
 
-int message_write_describe(zmq_msg_t *out)
+int message_write_describe(zmq_msg_t *out, const char *who)
 {
     struct writer w;
-    writer_init(&w, MESSAGE_DESCRIBE, 0);
+    writer_init(&w, MESSAGE_DESCRIBE, 1);
+    put_text(&w, "who", who);
+    return writer_finish(&w, out);
+}
+
+int message_write_wait(zmq_msg_t *out)
+{
+    struct writer w;
+    writer_init(&w, MESSAGE_WAIT, 0);
     return writer_finish(&w, out);
 }
 

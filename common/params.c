@@ -56,7 +56,7 @@ static int bad_value(const struct param *param, const char *text)
     char expected[256];
     switch (param->type) {
     case PARAM_INTEGER:
-        snprintf(expected, sizeof expected, "a whole number from %.15g to %.15g", param->min, param->max);
+        snprintf(expected, sizeof expected, "a whole number from %.16g to %.16g", param->min, param->max);
         break;
     case PARAM_REAL:
         snprintf(expected, sizeof expected, "a number from %.15g to %.15g", param->min, param->max);

@@ -17,7 +17,7 @@
 #include "tap.h"
 
 #define READERS_MAX 64     /* readers to wait for */
-#define PARKED_MAX 4096    /* fetches that wait for frames to come */
+#define PARKED_MAX 1024    /* fetches that wait for frames to come */
 #define PARKED_EACH_MAX 64 /* of one peer */
 #define IDENTITY_MAX 255   /* bytes of a peer's ZeroMQ identity */
 #define SOURCE_BLOCKS 32   /* blocks a source keeps */
@@ -29,6 +29,7 @@ struct reader {
     uint64_t ack;
     bool finished; /* has acknowledged the whole stream */
     bool required; /* named at the start: waited for for ever */
+    bool lost;     /* has been silent for so long that it is not waited for any more */
     int64_t heard_ms;
 };
 
@@ -260,25 +261,11 @@ static void publish(struct producer *self, struct held *held)
     }
 }
 
-/* Where the block that holds frame seq starts and ends: multiples of `block` within its pass. */
-static void block_bounds(const struct stream_info *info, uint64_t seq, uint64_t *start, uint64_t *end)
-{
-    uint64_t pass_start = info->pass == 0 ? 0 : seq - seq % info->pass;
-    *start = seq - (seq - pass_start) % info->block;
-    *end = *start + info->block;
-    if (info->pass > 0 && *end > pass_start + info->pass) {
-        *end = pass_start + info->pass;
-    }
-    if (*end > info->total) {
-        *end = info->total;
-    }
-}
-
 /* Source: have the block with frame seq made and held. */
 static int make(struct producer *self, uint64_t seq, struct held **held_p)
 {
-    uint64_t start = 0, end = 0;
-    block_bounds(&self->info, seq, &start, &end);
+    uint64_t start = stream_block_start(&self->info, seq, self->info.block);
+    uint64_t end = stream_block_end(&self->info, seq, self->info.block);
     self->scratch.seq = start;
     self->scratch.n = end - start;
     self->scratch.n_metrics = 0;
@@ -327,9 +314,9 @@ static int reply_data(struct producer *self, const uint8_t *identity, size_t ide
 {
     zmq_msg_t reply;
     int status = 0;
-    if (n == 0 || from == self->info.total) {
-        struct block none = {.seq = from};
-        status = message_write_data(&reply, &self->info, &none, from == self->info.total);
+    if (n == 0 || from >= self->info.total) {
+        struct block none = {.seq = from < self->info.total ? from : self->info.total};
+        status = message_write_data(&reply, &self->info, &none, from >= self->info.total);
         return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
     }
     struct held *held = ring_find(&self->ring, from, self->settings.produce == NULL);
@@ -364,14 +351,22 @@ static int save_done(struct producer *self, const char *who)
         return 0;
     }
     int file = open(self->done_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    char line[STREAM_NAME_BYTES + 1];
-    int length = snprintf(line, sizeof line, "%s\n", who);
+    char line[STREAM_NAME_BYTES + 2];
+    int length = snprintf(line, sizeof line, "\n%s\n", who); /* the last line may be torn */
     bool written = file >= 0 && write(file, line, (size_t)length) == length && fdatasync(file) == 0;
     int why = errno;
     if (file >= 0) {
         close(file);
     }
     return written ? 0 : error_set(LOOM_EIO, "cannot write '%s': %s", self->done_path, strerror(why));
+}
+
+static void note_heard(struct producer *self, const char *who)
+{
+    struct reader *reader = find_reader(self, who);
+    if (reader != NULL) {
+        reader->heard_ms = clock_ms();
+    }
 }
 
 static int note_ack(struct producer *self, const struct message *fetch)
@@ -391,6 +386,7 @@ static int note_ack(struct producer *self, const struct message *fetch)
         return 0; /* an optional one beside the required ones */
     }
     reader->heard_ms = clock_ms();
+    reader->lost = false;
     if (reader->finished) {
         return 0;
     }
@@ -399,8 +395,9 @@ static int note_ack(struct producer *self, const struct message *fetch)
     return reader->finished ? save_done(self, fetch->who) : 0;
 }
 
-static int park(struct producer *self, const uint8_t *identity, size_t identity_bytes, uint64_t from,
-                uint64_t n)
+/* Keep a fetch until its frames come. One that finds no place is forgotten: its reader asks again. */
+static void park(struct producer *self, const uint8_t *identity, size_t identity_bytes, uint64_t from,
+                 uint64_t n)
 {
     size_t same_peer = 0;
     for (size_t i = 0; i < self->n_parked; i++) {
@@ -409,21 +406,23 @@ static int park(struct producer *self, const uint8_t *identity, size_t identity_
             memcmp(parked->identity, identity, identity_bytes) == 0) {
             if (parked->from == from) {
                 parked->n = n;
-                return 0;
+                return;
             }
             same_peer++;
         }
     }
-    if (same_peer == PARKED_EACH_MAX || self->n_parked == PARKED_MAX) {
-        return refuse(self, identity, identity_bytes,
-                      "too many fetches wait already; wait for replies before asking for more");
+    if (same_peer == PARKED_EACH_MAX) {
+        return;
+    }
+    if (self->n_parked == PARKED_MAX) { /* the one that has waited longest, perhaps of a peer that has gone */
+        self->n_parked--;
+        memmove(&self->parked[0], &self->parked[1], self->n_parked * sizeof self->parked[0]);
     }
     struct parked *parked = &self->parked[self->n_parked++];
     memcpy(parked->identity, identity, identity_bytes);
     parked->identity_bytes = identity_bytes;
     parked->from = from;
     parked->n = n;
-    return 0;
 }
 
 static int answer_fetch(struct producer *self, const uint8_t *identity, size_t identity_bytes,
@@ -434,9 +433,8 @@ static int answer_fetch(struct producer *self, const uint8_t *identity, size_t i
         snprintf(why, sizeof why, "this is stream %s, not %s", self->info.id, fetch->info.id);
         return refuse(self, identity, identity_bytes, why);
     }
-    if (fetch->seq > self->info.total ||
-        (fetch->ack != UINT64_MAX && (fetch->ack > self->info.total || fetch->ack > fetch->seq))) {
-        snprintf(why, sizeof why, "from %ju, ack %ju: the stream has %ju frames, and ack cannot be past from",
+    if (fetch->ack != UINT64_MAX && (fetch->ack > self->info.total || fetch->ack > fetch->seq)) {
+        snprintf(why, sizeof why, "from %ju, ack %ju: ack cannot be past from, nor past the end, frame %ju",
                  (uintmax_t)fetch->seq, (uintmax_t)fetch->ack, (uintmax_t)self->info.total);
         return refuse(self, identity, identity_bytes, why);
     }
@@ -446,10 +444,11 @@ static int answer_fetch(struct producer *self, const uint8_t *identity, size_t i
     }
     bool source = self->settings.produce != NULL;
     self->wanted = true;
-    if (source || fetch->n == 0 || fetch->seq < self->head || fetch->seq == self->info.total) {
+    if (source || fetch->n == 0 || fetch->seq < self->head || fetch->seq >= self->info.total) {
         return reply_data(self, identity, identity_bytes, fetch->seq, fetch->n);
     }
-    return park(self, identity, identity_bytes, fetch->seq, fetch->n);
+    park(self, identity, identity_bytes, fetch->seq, fetch->n);
+    return 0;
 }
 
 static int answer(struct producer *self, const uint8_t *identity, size_t identity_bytes, zmq_msg_t *request)
@@ -459,8 +458,13 @@ static int answer(struct producer *self, const uint8_t *identity, size_t identit
     if (message_read(&message, zmq_msg_data(request), zmq_msg_size(request)) < 0) {
         return refuse(self, identity, identity_bytes, error_message());
     }
+    if (!self->started) {
+        int status = message_write_wait(&reply);
+        return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
+    }
     switch (message.type) {
     case MESSAGE_DESCRIBE: {
+        note_heard(self, message.who);
         int status = message_write_stream(&reply, &self->info, self->base, self->head);
         return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
     }
@@ -495,7 +499,7 @@ static int receive_request(struct producer *self, bool *more)
 int producer_pump(struct producer *self)
 {
     tap_pump(&self->tap);
-    bool more = self->router != NULL && self->started; /* until then requests wait in the socket */
+    bool more = self->router != NULL;
     for (int64_t end = clock_ms() + PUMP_MS; more && clock_ms() <= end;) {
         int status = receive_request(self, &more);
         if (status < 0) {
@@ -507,9 +511,16 @@ int producer_pump(struct producer *self)
 
 /* ---- the ring ---- */
 
-static bool counts(const struct reader *reader)
+/* Whether this reader is waited for. */
+static bool counts(struct reader *reader)
 {
-    return reader->required || clock_ms() - reader->heard_ms < SILENT_MS;
+    bool lost = !reader->required && clock_ms() - reader->heard_ms >= SILENT_MS;
+    if (lost && !reader->lost && !reader->finished) {
+        log_warning("reader %s has been silent for %d s and is not waited for any more", reader->who,
+                    SILENT_MS / 1000);
+    }
+    reader->lost = lost;
+    return !lost;
 }
 
 uint64_t producer_ack(struct producer *self)
@@ -558,7 +569,8 @@ static int answer_parked(struct producer *self)
     int status = 0;
     for (size_t i = 0; i < self->n_parked; i++) {
         struct parked *parked = &self->parked[i];
-        if (parked->from >= self->head || status < 0) {
+        bool ready = parked->from < self->head || parked->from >= self->info.total;
+        if (!ready || status < 0) {
             self->parked[kept++] = *parked;
         } else {
             status = reply_data(self, parked->identity, parked->identity_bytes, parked->from, parked->n);
@@ -580,10 +592,16 @@ int producer_append(struct producer *self, const struct block *block)
         publish(self, ring_at(&self->ring, self->ring.count - 1));
         status = answer_parked(self);
     }
-    if (!self->wanted) { /* only looked at */
+    if (!self->wanted && self->ring.count > 0) { /* only looked at */
         self->base = ring_drop(&self->ring);
     }
     return status;
+}
+
+int producer_set_total(struct producer *self, uint64_t total)
+{
+    self->info.total = total;
+    return answer_parked(self);
 }
 
 uint64_t producer_head(const struct producer *self)

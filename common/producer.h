@@ -31,7 +31,7 @@ struct producer_settings {
     void *argument;
 };
 
-/* Bind. The stream is not described yet: requests wait. Settings' texts are copied. LOOM_EPEER if an endpoint
+/* Bind. The stream is not described yet: requests are answered with `wait`. Settings' texts are copied. LOOM_EPEER if an endpoint
  * is in use. The caller owns *self_p. */
 int producer_new(struct producer **self_p, struct endpoint_context *context,
                  const struct producer_settings *settings) LOOM_MUST_CHECK;
@@ -53,6 +53,10 @@ bool producer_has_room(struct producer *self, size_t n);
 
 /* Append the next block (seq = producer_head) and answer who waited for it. */
 int producer_append(struct producer *self, const struct block *block) LOOM_MUST_CHECK;
+
+/* The end of a stream that was described without one is known now; it is not before the head. Answers who waits
+ * there. */
+int producer_set_total(struct producer *self, uint64_t total) LOOM_MUST_CHECK;
 
 /* First frame not yet made; for a source: first frame that nobody has fetched. */
 uint64_t producer_head(const struct producer *self);

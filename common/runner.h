@@ -15,6 +15,7 @@
 struct tap_peer {
     void *socket;
     uint64_t next, dropped; /* count expected next; messages lost */
+    uint64_t refused;       /* messages that were of no use */
 };
 
 struct runner {
@@ -38,7 +39,8 @@ struct runner {
     int64_t stop_ms; /* when it was first seen that we are asked to stop; 0: not yet */
     bool halted;     /* and since halt_ms nothing more is processed, and all is saved */
     int64_t halt_ms;
-    bool torn; /* a hook failed within a block: the state belongs to no frame and must not be saved */
+    bool pass_open; /* frames of a pass have been processed whose end has not */
+    bool torn;      /* a hook failed within a block: the state belongs to no frame and must not be saved */
 
     int64_t progress_ms;
     uint64_t progress_frame;
@@ -77,6 +79,12 @@ void runner_tear_down(struct runner *self); /* also after a set-up that failed h
 
 /* One block of a stage with passes. *did: there was input for a whole block, and room for its output. */
 int runner_process_block(struct runner *self, bool *did) LOOM_MUST_CHECK;
+
+/* Take note of the end of streams that were described without one. */
+int runner_learn_totals(struct runner *self) LOOM_MUST_CHECK;
+
+/* The stream has ended within a pass, as was seen only afterwards: end the pass. */
+int runner_end_open_pass(struct runner *self) LOOM_MUST_CHECK;
 
 /* Whatever has come at each input of a leaf that only takes. */
 int runner_process_inputs(struct runner *self, bool *did) LOOM_MUST_CHECK;

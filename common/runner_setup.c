@@ -69,7 +69,10 @@ static int bind_output(struct runner *self)
 static int await_descriptions(struct runner *self)
 {
     for (;;) {
-        int status = runner_pump_inputs(self);
+        int status = self->producer == NULL ? 0 : producer_pump(self->producer); /* says `wait` */
+        if (status == 0) {
+            status = runner_pump_inputs(self);
+        }
         bool all = true;
         for (size_t i = 0; i < self->options.n_inputs; i++) {
             const struct stream_info *info = consumer_info(self->consumers[i]);
@@ -170,6 +173,7 @@ int runner_set_up(struct runner *self)
     const struct stage_options *options = &self->options;
     self->context.name = options->name;
     self->context.run = options->run;
+    self->context.n_taps = options->n_taps;
     int status = 0;
     self->opened = true;
     if (self->stage->open != NULL) {

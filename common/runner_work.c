@@ -80,9 +80,7 @@ int runner_process_block(struct runner *self, bool *did)
     const struct stream_info *output = &self->output;
     uint64_t from = consumer_position(consumer), pass = output->pass == 0 ? output->total : output->pass;
     uint64_t in_pass = output->pass == 0 ? from : from % pass;
-    uint64_t n = output->block - in_pass % output->block;
-    n = n < pass - in_pass ? n : pass - in_pass;
-    n = n < output->total - from ? n : output->total - from;
+    uint64_t n = stream_block_end(output, from, output->block) - from;
     struct block in;
     *did = false;
     if (n == 0 || (self->producer != NULL && !producer_has_room(self->producer, output->block))) {
@@ -105,6 +103,7 @@ int runner_process_block(struct runner *self, bool *did)
                                       self->producer == NULL ? NULL : &self->out);
     }
     bool pass_ended = in_pass + n == pass || from + n == output->total;
+    self->pass_open = !pass_ended;
     if (status == 0 && pass_ended) {
         status = end_pass(self, &self->out);
     }
@@ -113,6 +112,30 @@ int runner_process_block(struct runner *self, bool *did)
         status = producer_append(self->producer, &self->out);
     }
     return status == 0 ? runner_show_weights(self, pass_ended) : status;
+}
+
+int runner_learn_totals(struct runner *self)
+{
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < self->options.n_inputs; i++) {
+        uint64_t total = consumer_info(self->consumers[i])->total;
+        if (total == self->infos[i].total) {
+            continue;
+        }
+        self->infos[i].total = total;
+        if (i == 0 && self->output.total == UINT64_MAX) {
+            self->output.total = total;
+            status = self->producer == NULL ? 0 : producer_set_total(self->producer, total);
+        }
+    }
+    return status;
+}
+
+int runner_end_open_pass(struct runner *self)
+{
+    bool open = self->pass_open;
+    self->pass_open = false;
+    return open ? end_pass(self, &self->out) : 0;
 }
 
 int runner_process_inputs(struct runner *self, bool *did)
@@ -142,7 +165,10 @@ static int read_tap(struct runner *self, struct tap_peer *tap, const zmq_msg_t *
     static struct message message; /* large, and this process has one thread that reads */
     if (message_read(&message, zmq_msg_data((zmq_msg_t *)(uintptr_t)payload), zmq_msg_size(payload)) < 0 ||
         message.type != MESSAGE_WEIGHTS || self->stage->tap == NULL) {
-        log_warning("a tap sends what cannot be used: %s", error_message());
+        tap->refused++;
+        if ((tap->refused & (tap->refused - 1)) == 0) { /* 1, 2, 4, 8...: a flood does not fill the log */
+            log_warning("a tap sends what are no weights (%ju so far, passed over)", (uintmax_t)tap->refused);
+        }
         return 0;
     }
     tap->dropped += message.count > tap->next && tap->next > 0 ? message.count - tap->next : 0;

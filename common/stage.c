@@ -31,7 +31,10 @@
 
 static int drain(struct runner *self)
 {
-    int status = self->stage->drain == NULL ? 0 : self->stage->drain(&self->context, self->state);
+    int status = runner_end_open_pass(self);
+    if (status == 0 && self->stage->drain != NULL) {
+        status = self->stage->drain(&self->context, self->state);
+    }
     if (status == 0) {
         status = runner_save_all(self);
     }
@@ -76,6 +79,9 @@ static int turn(struct runner *self, bool *did)
         if (status == LOOM_EPEER && self->drained) {
             status = 0; /* see is_finished */
         }
+    }
+    if (status == 0) {
+        status = runner_learn_totals(self);
     }
     if (status == 0 && !self->drained && !self->halted && self->options.n_inputs > 0) {
         status =
@@ -146,14 +152,15 @@ static int stop(struct runner *self, int status)
         saved = runner_save_all(self); /* a peer has failed: keep what was learned */
     }
     if (saved < 0) {
-        return saved;
+        return status < 0 ? error_prefix(saved, "%s; and then", why) : saved;
     }
     if (status < 0) {
         return error_set((enum loom_status)status, "%s", why);
     }
-    return complete ? 0
-                    : error_set(LOOM_EINTERRUPTED, "interrupted at frame %ju; the state is saved",
-                                (uintmax_t)runner_position(self));
+    return complete
+               ? 0
+               : error_set(LOOM_EINTERRUPTED, "interrupted at frame %ju%s", (uintmax_t)runner_position(self),
+                           runner_is_source(self) ? "" : "; the state is saved");
 }
 
 /* Errors of the peers leave the state whole; others may not. */

@@ -29,9 +29,10 @@
 /* What a stage may know of the process it runs in. */
 struct stage_context {
     const char *name;                 /* of this stage in its run */
-    const char *run;                  /* the run's folder, or NULL */
+    const char *run;                  /* the run's folder */
     const struct stream_info *inputs; /* of the `n_inputs` inputs, from configure on */
     size_t n_inputs;
+    size_t n_taps; /* that it looks at */
     uint64_t pass; /* number of the current pass, from 0; valid in process, begin_pass and end_pass */
 };
 

@@ -72,6 +72,17 @@ int stage_file_write(const char *path, const struct stage *stage, const struct s
     return status;
 }
 
+/* What a reader says of a checkpoint that is torn or not one, and what to do. */
+static int explain_damage(const char *path)
+{
+    char why[1024];
+    snprintf(why, sizeof why, "%s", error_message());
+    return error_set(LOOM_EDATA,
+                     "checkpoint '%s' is damaged: %s; begin the run anew (loom run ... --again moves the old "
+                     "folder aside), or in another folder",
+                     path, why);
+}
+
 int stage_file_read(const char *path, const struct stage *stage, const struct stage_context *context,
                     void *state, const struct stream_info *output)
 {
@@ -82,7 +93,8 @@ int stage_file_read(const char *path, const struct stage *stage, const struct st
         status = layer_read_text(file, "stream", id, sizeof id);
     }
     if (status == 0 && strcmp(id, output->id) != 0) {
-        status = error_set(
+        layer_reader_destroy(&file);
+        return error_set(
             LOOM_EDATA,
             "checkpoint '%s' is of stream %s, but with these parameters and inputs this is stream %s; begin "
             "anew in another run folder, or bring the old settings back",
@@ -92,5 +104,5 @@ int stage_file_read(const char *path, const struct stage *stage, const struct st
         status = stage->load(context, state, file);
     }
     layer_reader_destroy(&file);
-    return status;
+    return status == LOOM_EDATA ? explain_damage(path) : status;
 }

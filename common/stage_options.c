@@ -41,7 +41,7 @@ const struct param stage_options_table[] = {
      "time between two checkpoints; 0: after every block", NULL, PARAM_LOCAL},
     {"timeout", PARAM_REAL, FIELD(timeout_s), "1", 0.01, 3600, "s",
      "silence after which a fetch is sent again", NULL, PARAM_LOCAL},
-    {"patience", PARAM_REAL, FIELD(patience_s), "60", 0, 1e6, "s",
+    {"patience", PARAM_REAL, FIELD(patience_s), "30", 0, 1e6, "s",
      "silence after which a peer counts as unavailable; 0: never", NULL, PARAM_LOCAL},
     {"log", PARAM_CHOICE, FIELD(log), "text", 0, 0, "", "form of the log on standard error", log_forms,
      PARAM_LOCAL},

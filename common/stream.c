@@ -34,6 +34,22 @@ size_t stream_fields(const struct stream_info *info, struct stream_field fields[
     return n;
 }
 
+uint64_t stream_block_start(const struct stream_info *info, uint64_t seq, uint64_t step)
+{
+    uint64_t in_pass = info->pass == 0 ? seq : seq % info->pass;
+    return seq - in_pass % step;
+}
+
+uint64_t stream_block_end(const struct stream_info *info, uint64_t seq, uint64_t step)
+{
+    uint64_t in_pass = info->pass == 0 ? seq : seq % info->pass;
+    uint64_t n = step - in_pass % step;
+    if (info->pass > 0 && n > info->pass - in_pass) {
+        n = info->pass - in_pass;
+    }
+    return info->total - seq < n ? info->total : seq + n;
+}
+
 const char *stream_kind_name(enum stream_kind kind)
 {
     switch (kind) {

@@ -56,6 +56,11 @@ size_t stream_fields(const struct stream_info *info, struct stream_field fields[
 
 const char *stream_kind_name(enum stream_kind kind);
 
+/* Blocks of `step` frames are cut at multiples of step within a pass, at the end of the pass and of the stream: the
+ * first frame of the block that holds frame seq, and the first behind it. */
+uint64_t stream_block_start(const struct stream_info *info, uint64_t seq, uint64_t step);
+uint64_t stream_block_end(const struct stream_info *info, uint64_t seq, uint64_t step);
+
 /* LOOM_EDATA if the description contradicts itself or is larger than Loom accepts. */
 int stream_info_check(const struct stream_info *info) LOOM_MUST_CHECK;
 

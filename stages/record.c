@@ -52,10 +52,8 @@ static int open_stage(const struct stage_context *context, void *state)
     int length;
     if (self->file[0] != '\0') {
         length = asprintf(&self->path, "%s", self->file);
-    } else if (context->run != NULL) {
-        length = asprintf(&self->path, "%s/recordings/%s.h5", context->run, context->name);
     } else {
-        length = asprintf(&self->path, "%s.h5", context->name);
+        length = asprintf(&self->path, "%s/recordings/%s.h5", context->run, context->name);
     }
     if (length < 0) {
         self->path = NULL;
@@ -70,7 +68,8 @@ static int check_alignment(const struct stage_context *context, const struct rec
     const struct stream_info *one = &context->inputs[0];
     for (size_t i = 1; i < context->n_inputs; i++) {
         const struct stream_info *other = &context->inputs[i];
-        if (one->pass != other->pass || one->total != other->total) {
+        bool both_end = one->total != UINT64_MAX && other->total != UINT64_MAX; /* an end may be seen later */
+        if (one->pass != other->pass || (both_end && one->total != other->total)) {
             return error_set(LOOM_EDATA,
                              "%s has %" PRId64 " frames in passes of %" PRIu64 ", %s has %" PRId64
                              " in passes of %" PRIu64
@@ -90,7 +89,7 @@ static int check_alignment(const struct stage_context *context, const struct rec
 static char *read_pipeline(const char *run)
 {
     char *path = NULL, *text = calloc(PIPELINE_BYTES_MAX + 1, 1);
-    if (text == NULL || run == NULL || asprintf(&path, "%s/pipeline.yaml", run) < 0) {
+    if (text == NULL || asprintf(&path, "%s/pipeline.yaml", run) < 0) {
         return text;
     }
     FILE *in = fopen(path, "re");

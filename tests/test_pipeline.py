@@ -303,6 +303,35 @@ class Layers(Case):
                      "topo-most-covered"):
             self.assertIn(name + ".png", names)
 
+    def render(self, *arguments, code=0):
+        return self.finish(self.start(program("loom"), "render", "--run", "seen", *arguments), code)
+
+    def test_pictures_of_layer_files(self):
+        self.run_pipeline("run", passes=0)
+        layers = self.path("run", "layers")
+        with open(os.path.join(layers, "bad.h5"), "wb") as file:
+            file.write(b"no layer")
+        said = self.render("--layers", layers)
+        self.assertIn("bad.h5", said)
+        self.assertIn("pictures are in", said)
+        self.assertIn("topo-prototypes.png", os.listdir(self.path("seen", "pictures")))
+
+    def test_nothing_to_draw(self):
+        os.mkdir(self.path("empty"))
+        os.mkdir(self.path("rubbish"))
+        with open(self.path("rubbish", "bad.h5"), "wb") as file:
+            file.write(b"no layer")
+        cases = (("missing", 74, "missing"), ("empty", 65, "empty"), ("rubbish", 65, "rubbish"))
+        for folder, code, word in cases:
+            said = self.render("--layers", self.path(folder), code=code)
+            self.assertIn(word, said)
+            self.assertNotIn("pictures are in", said)
+        self.assertIn("--layers", self.render(code=64))
+        child = self.start(program("loom"), "render", "--run", "seen", "--tap", f"ipc://{self.folder}/nobody")
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        self.assertNotIn("pictures are in", self.finish(child))
+
     def test_skeleton_takes_part(self):
         text = PIPELINE.replace("  sparse: {{stage: sparse, in: window,",
                                 "  gain: {{stage: skeleton, in: window}}\n  sparse: {{stage: sparse, in: gain,")
@@ -311,8 +340,101 @@ class Layers(Case):
             self.assertGreater(file["state/gain"][0], 1.0)
 
 
+class Generator(threading.Thread):
+    """A stranger's generator of `frames` 20 x 20 frames that behaves as told: `twist` may change each answer."""
+
+    def __init__(self, endpoint, frames, total, per_pass=0, twist=lambda ask, reply: reply):
+        super().__init__(daemon=True)
+        self.frames, self.total, self.per_pass, self.twist = frames, total, per_pass, twist
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.bind(endpoint)
+        self.data = numpy.random.default_rng(1).random((frames, 20, 20), dtype="f4")
+        self.going = True
+        self.start()
+
+    def run(self):
+        about = {"v": 1, "t": "stream", "id": "g", "kind": "frames", "shape": [20, 20], "dtype": "f4", "pass": self.per_pass,
+                 "total": self.total}
+        while self.going:
+            if not self.socket.poll(50):
+                continue
+            peer, request = self.socket.recv_multipart()
+            ask, reply = msgpack.unpackb(request), about
+            if ask["t"] == "fetch":
+                first = min(ask["from"], self.frames)
+                end = min(first + ask["n"], self.frames)
+                reply = {"v": 1, "t": "data", "id": "g", "seq": first, "n": end - first, "eos": end == self.frames,
+                         "data": self.data[first:end].tobytes()}
+            reply = self.twist(ask, reply)
+            if reply is not None:
+                self.socket.send_multipart([peer, msgpack.packb(reply)])
+        self.socket.close()
+
+    def stop(self):
+        self.going = False
+        self.join()
+
+
 class Strangers(Case):
     """Programs that are not ours."""
+
+    def test_stream_without_a_known_end(self):
+        for frames, per_pass in ((1000, 0), (1024, 0), (1030, 500)):
+            endpoint = f"ipc://{self.folder}/nil"
+            generator = Generator(endpoint, frames, None, per_pass)
+            run = f"run-{frames}-{per_pass}"
+            self.run_pipeline(run, "--set", f"window.from={endpoint}")
+            generator.stop()
+            known = Generator(endpoint, frames, frames, per_pass)
+            self.run_pipeline(run + "-known", "--set", f"window.from={endpoint}")
+            known.stop()
+            with h5py.File(self.path(run, "recordings", "tape.h5"), "r") as tape:
+                self.assertEqual(tape["frames/data"].shape[0], frames)
+                self.assertEqual(tape["activations/data"].shape[0], frames)
+                with h5py.File(self.path(run + "-known", "recordings", "tape.h5"), "r") as other:
+                    numpy.testing.assert_array_equal(tape["activations/data"][()], other["activations/data"][()])
+
+    def test_generator_that_answers_without_giving_frames(self):
+        twists = {
+            "wrong seq": lambda ask, reply: dict(reply, seq=reply["seq"] + 1) if ask["t"] == "fetch" else reply,
+            "never any": lambda ask, reply: dict(reply, n=0, data=b"", eos=False) if ask["t"] == "fetch" else reply,
+            "malformed": lambda ask, reply: dict(reply, seq="x") if ask["t"] == "fetch" else reply,
+            "no stream": lambda ask, reply: {"v": 1, "t": "gone", "id": "g", "base": 7},
+        }
+        for name, twist in twists.items():
+            endpoint = f"ipc://{self.folder}/odd"
+            generator = Generator(endpoint, 1000, 1000, twist=twist)
+            said = self.finish(self.start(program("loom-sparse"), "--in", endpoint, "--run", self.path(name), "--patience=2",
+                                          "--timeout=0.2"), 65)
+            generator.stop()
+            self.assertIn("error:", said, name)
+
+    def test_flood_of_fetches_ends_nobody(self):
+        self.run_pipeline("calm", passes=6)
+        child = self.start(program("loom"), "run", self.write(PIPELINE, passes=6), "--dir", "run", "--set", "window.rate=3000")
+        end = time.time() + PATIENCE
+        while not os.path.exists(self.path("run", "sockets", "sparse")) and time.time() < end:
+            time.sleep(0.01)
+        context, strangers = zmq.Context(), []
+        for _ in range(40):
+            stranger = context.socket(zmq.DEALER)
+            stranger.linger = 0
+            stranger.connect(f"ipc://{self.folder}/run/sockets/sparse")
+            strangers.append(stranger)
+        strangers[0].send(msgpack.packb({"v": 1, "t": "describe"}))
+        about = {"t": "wait"}
+        while about["t"] == "wait":
+            if not strangers[0].poll(PATIENCE * 1000):
+                self.fail("nobody describes the stream")
+            about = msgpack.unpackb(strangers[0].recv())
+            strangers[0].send(msgpack.packb({"v": 1, "t": "describe"}))
+        for stranger in strangers:
+            for i in range(100):
+                stranger.send(msgpack.packb({"v": 1, "t": "fetch", "id": about["id"], "from": about["total"] - 1 - i, "n": 1}))
+        self.finish(child)
+        context.destroy(0)
+        self.assertEqual(self.result("run"), self.result("calm"))
 
     def test_python_generator_feeds_the_pipeline(self):
         endpoint = f"ipc://{self.folder}/mine"
@@ -396,9 +518,58 @@ class Rubbish(Case):
             said = self.run_pipeline("bad-" + name, "--set", f"sparse.layer={self.path(name)}", code=65)
             self.assertIn(name, said)
         said = self.run_pipeline("bad-shape", "--set", f"sparse.layer={good}", "--set", "sparse.grid=3x3", code=65)
-        self.assertIn("120", said)
+        self.assertIn("12x10", said)
         said = self.run_pipeline("bad-kind", "--set", f"sparse.layer={self.path('run', 'layers', 'topo.h5')}", code=65)
         self.assertIn("invariant", said)
+
+    def test_layers_that_do_not_fit(self):
+        """Weights of the right shape, but of units in another order, or learned by another rule."""
+        self.run_pipeline("run", passes=0)
+        for name, turned in (("sparse", "10x12"), ("topo", "4x5")):
+            good, bare = self.path("run", "layers", name + ".h5"), self.path("bare-" + name + ".h5")
+            said = self.run_pipeline("turned-" + name, "--set", f"{name}.layer={good}", "--set", f"{name}.grid={turned}", code=65)
+            self.assertIn(turned, said)
+            self.assertIn({"10x12": "12x10", "4x5": "5x4"}[turned], said)
+            shutil.copy(good, bare)
+            with h5py.File(bare, "r+") as file:
+                del file.attrs["grid"]
+            self.assertIn("grid", self.run_pipeline("bare-" + name, "--set", f"{name}.layer={bare}", code=65))
+        topo = "topo.layer=" + self.path("run", "layers", "topo.h5")
+        said = self.run_pipeline("other-rule", "--set", topo, "--set", "topo.rule=smooth", code=65)
+        self.assertIn("rule topo", said)
+        self.assertIn("smooth", said)
+        self.run_pipeline("other-input", "--set", topo, "--set", "sparse.seed=9", passes=0)
+        with open(self.path("other-input", "log.jsonl"), encoding="utf-8") as file:
+            self.assertIn("was trained on stream", file.read())
+
+    def serve_codes(self, value, name=None):
+        """A stranger that serves one pass of ten codes of three units, the largest of that value. Returns the endpoint."""
+        endpoint, router = f"ipc://{self.folder}/codes", zmq.Context.instance().socket(zmq.ROUTER)
+        router.linger = 0
+        router.bind(endpoint)
+        about = {"v": 1, "t": "stream", "id": "codes-1", "kind": "codes", "shape": [3], "grid": [12, 10], "dtype": "f4", "pass": 10,
+                 "total": 10, **({"name": name} if name else {})}
+        index = numpy.tile(numpy.array([1, 5, 9], "u4"), (10, 1))
+        data = {"v": 1, "t": "data", "id": "codes-1", "seq": 0, "n": 10, "eos": True, "index": index.tobytes(),
+                "value": numpy.tile(numpy.array([0.5, 1, value], "f4"), (10, 1)).tobytes()}
+
+        def answer():
+            while not done.is_set():
+                if router.poll(50):
+                    peer, request = router.recv_multipart()
+                    router.send_multipart([peer, msgpack.packb(about if msgpack.unpackb(request)["t"] == "describe" else data)])
+            router.close()
+
+        done = threading.Event()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        self.addCleanup(lambda: (done.set(), thread.join()))
+        return endpoint
+
+    def test_huge_codes(self):
+        said = self.stage("invariant", "--in", self.serve_codes(1e10), "--run=huge", code=65)
+        self.assertIn("frame 0: unit 9 with value 1e+10", said)
+        self.assertNotIn("stream stream", said)
 
     def test_pipelines(self):
         for text in ("", "{", "name: x\nstages: {a: {stage: nothing}}", "\0\1\2", "a: &a [*a]", "name: [1]\nstages: 3",
@@ -409,6 +580,13 @@ class Rubbish(Case):
     def test_endpoint_that_nobody_serves(self):
         said = self.stage("sparse", "--in", f"ipc://{self.folder}/nobody", "--patience=1", code=69)
         self.assertIn("nobody has answered", said)
+
+    def test_missing_generator_is_named(self):
+        nobody = f"ipc://{self.folder}/nobody"
+        said = self.run_pipeline("run", "--set", f"window.from={nobody}", "--set", "sparse.patience=2", "--set",
+                                 "tape.patience=60", "--set", "topo.patience=3", code=69)
+        self.assertIn(nobody, said.strip().splitlines()[-1])
+        self.assertEqual(said.count("starting it again"), 0, said)
 
     def test_port_in_use(self):
         taken = socket.socket()
@@ -429,6 +607,32 @@ class Rubbish(Case):
                           "--radius=1", "--seed=2", code=65)
         self.assertIn("checkpoint", said)
         server.terminate()
+
+    def test_damaged_checkpoint(self):
+        slow = ("--set", "window.rate=1500", "--set", "window.block=50")
+        child = self.start(program("loom"), "run", self.write(PIPELINE), "--dir", "run", *slow)
+        time.sleep(0.8)
+        child.send_signal(signal.SIGINT)
+        self.finish(child, 130)
+        folder = self.path("run", "checkpoints")
+        for name in os.listdir(folder):
+            if name.startswith("sparse-"):
+                with open(os.path.join(folder, name), "r+b") as file:
+                    file.truncate(1000)
+        said = self.run_pipeline("run", code=65)
+        self.assertIn(f"checkpoint '{folder}/sparse-", said, "the whole path")
+        self.assertIn("--again", said)
+        self.run_pipeline("run", "--again")
+
+    def test_escape_sequences_of_peers(self):
+        endpoint = self.serve_codes(1e10, name="\x1b[2J\nloom: all is well")
+        said = self.stage("invariant", "--in", endpoint, "--run=escape", code=65)
+        self.assertNotIn("\x1b", said)
+        self.assertEqual(said.count("\n"), said.count("invariant: "), said)
+        text = "name: evil\nstages:\n  top: {stage: invariant, in: '" + endpoint + "'}\n"
+        said = self.loom("run", self.write(text), code=65)
+        self.assertNotIn("\x1b", said)
+        self.assertNotIn("\nloom: all", said)
 
     def test_options(self):
         for arguments in (["--grid=0x4"], ["--winners=65"], ["--nonsense=1"], ["stray"], ["--in"], []):

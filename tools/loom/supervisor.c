@@ -285,6 +285,8 @@ static void on_death(struct supervisor *self, struct process *process, int statu
         process->code = 0;
         process->state = PROCESS_ENDED;
         process->gauge.state = "done";
+    } else if (code == -LOOM_EPEER && process->best == 0) {
+        fail(self, process, code, how); /* it has waited long enough for a peer that was never there */
     } else if (signaled || code == -LOOM_EPEER || code == -LOOM_EINTERNAL || code == -LOOM_EINTERRUPTED) {
         restart_later(self, process, how, signaled || code == -LOOM_EINTERRUPTED ? -LOOM_EINTERNAL : code);
     } else {
