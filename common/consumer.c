@@ -10,6 +10,7 @@
 #include "log.h"
 #include "message.h"
 
+#define WAIT_MS 20                       /* before a peer that said `wait` is asked again */
 #define WARN_MS 10000                    /* without what we wait for, a person is told */
 #define USELESS_MIN 3                    /* useless answers before a peer is given up */
 #define AHEAD_MAX 16                     /* replies waiting to be taken at most, */
@@ -36,7 +37,7 @@ struct consumer {
     uint64_t step;       /* frames a fetch */
     uint64_t ack, acked; /* durable here; the same as last said */
     int64_t born_ms, sent_ms, heard_ms;
-    bool warned;
+    bool warned, told_to_wait;
     uint64_t useless;                /* replies since the last one that brought frames */
     int64_t useless_ms;              /* when the first of them came */
     void *fields[STREAM_FIELDS_MAX]; /* aligned rows of the block last taken */
@@ -327,6 +328,7 @@ static int take_message(struct consumer *self, zmq_msg_t *reply)
     }
     self->heard_ms = clock_ms();
     if (message.type == MESSAGE_WAIT) {
+        self->told_to_wait = true;
         return 0;
     }
     if (!self->described && message.type != MESSAGE_STREAM) {
@@ -366,7 +368,8 @@ int consumer_pump(struct consumer *self)
     if (status < 0) {
         return status;
     }
-    bool idle = clock_ms() - self->sent_ms >= self->settings.timeout_ms;
+    int64_t pause_ms = self->told_to_wait && !self->described ? WAIT_MS : self->settings.timeout_ms;
+    bool idle = clock_ms() - self->sent_ms >= pause_ms;
     if (idle && !self->confirmed) {
         status = send_again(self);
     }

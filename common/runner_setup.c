@@ -10,8 +10,8 @@
 #include "message.h"
 #include "runner.h"
 
-#define POLL_MS 100 /* between two looks at signals while inputs are awaited */
-#define TAP_HWM 4   /* messages of a tap queued here, each with all weights; then they are dropped */
+#define POLL_MS 20 /* between two looks at signals and inputs while these are awaited */
+#define TAP_HWM 4  /* messages of a tap queued here, each with all weights; then they are dropped */
 
 static int connect_inputs(struct runner *self)
 {
