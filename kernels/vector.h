@@ -1,0 +1,32 @@
+/* Vectors of floats as wide as the registers of the instruction set that a file is compiled for.
+ *
+ * The compilers' vector extension (GCC, clang): + and * work element by element, so the results are those of
+ * plain loops, on every instruction set the same. For the inner loops whose sums must stay in registers; all
+ * else is left to the compiler's own vectorisation. */
+#ifndef LOOM_KERNELS_VECTOR_H
+#define LOOM_KERNELS_VECTOR_H
+
+#if defined(__AVX512F__)
+#define VECTOR_FLOATS 16
+#elif defined(__AVX__)
+#define VECTOR_FLOATS 8
+#else
+#define VECTOR_FLOATS 4 /* SSE, NEON; elsewhere the compiler makes do */
+#endif
+
+/* May lie anywhere a float may. */
+typedef float vector __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
+
+#define VECTOR_INLINE static inline __attribute__((always_inline))
+
+VECTOR_INLINE vector vector_load(const float *a)
+{
+    return *(const vector *)a;
+}
+
+VECTOR_INLINE void vector_store(float *a, vector v)
+{
+    *(vector *)a = v;
+}
+
+#endif
