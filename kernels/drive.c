@@ -24,6 +24,7 @@ int drive_init(struct drive_frames *block, size_t P)
     if (!(block->pixel = memory_new(P, DRIVE_FRAMES * sizeof *block->pixel)) ||
         !(block->level = memory_new(P, DRIVE_FRAMES * sizeof *block->level)) ||
         !(block->group_pixel = memory_new(P, GROUPS * sizeof *block->group_pixel)) ||
+        !(block->place = memory_new(P, sizeof *block->place)) ||
         !(block->group_level = memory_new(P, DRIVE_FRAMES * sizeof *block->group_level)))
         return KERNEL_ENOMEM;
     return KERNEL_OK;
@@ -35,6 +36,7 @@ void drive_fini(struct drive_frames *block)
     free(block->level);
     free(block->group_pixel);
     free(block->group_level);
+    free(block->place);
     *block = (struct drive_frames){0};
 }
 
@@ -50,24 +52,31 @@ static size_t list_pixels(uint32_t *restrict pixel, float *restrict level, const
     return count;
 }
 
-/* The same for a group of frames v (n x P); level (count x DRIVE_GROUP), 0 for the frames that are missing. */
-static size_t list_group(uint32_t *restrict pixel, float *restrict level, const float *restrict v, size_t n,
-                         size_t P)
+/* Lay out frames `first` to `last` of the block as a group. */
+static void list_group(struct drive_frames *block, size_t first, size_t last)
 {
+    const size_t P = block->P, group = first / DRIVE_GROUP;
+    uint32_t *group_pixel = block->group_pixel + group * P, *place = block->place;
+    float *group_level = block->group_level + first * P;
     size_t count = 0;
+    memset(place, 0, P * sizeof *place);
+    for (size_t f = first; f < last; f++)
+        for (size_t a = 0; a < block->count[f]; a++)
+            place[block->pixel[f * P + a]] = 1;
     for (size_t q = 0; q < P; q++) {
-        float *to = level + count * DRIVE_GROUP, any = 0;
-        for (size_t f = 0; f < DRIVE_GROUP; f++) {
-            to[f] = f < n ? v[f * P + q] : 0;
-            any += to[f];
-        }
-        pixel[count] = (uint32_t)q;
-        count += any > 0;
+        uint32_t used = place[q];
+        group_pixel[count] = (uint32_t)q;
+        place[q] = (uint32_t)count;
+        count += used;
     }
-    return count;
+    memset(group_level, 0, count * DRIVE_GROUP * sizeof *group_level);
+    for (size_t f = first; f < last; f++)
+        for (size_t a = 0; a < block->count[f]; a++)
+            group_level[place[block->pixel[f * P + a]] * DRIVE_GROUP + f - first] = block->level[f * P + a];
+    block->group_count[group] = count;
 }
 
-void drive_prepare(struct drive_frames *block, const float *v, size_t n)
+void drive_prepare(struct drive_frames *block, const float *v, size_t n, bool again)
 {
     const size_t P = block->P;
     size_t filled = 0;
@@ -76,18 +85,17 @@ void drive_prepare(struct drive_frames *block, const float *v, size_t n)
     for (size_t f = 0; f < n; f++)
         filled += block->count[f] = list_pixels(block->pixel + f * P, block->level + f * P, v + f * P, P);
     block->dense = filled > n * P / 2;
-    for (size_t g = 0; g * DRIVE_GROUP < n; g++) {
-        size_t first = g * DRIVE_GROUP, frames = n - first < DRIVE_GROUP ? n - first : DRIVE_GROUP;
-        block->group_count[g] =
-            list_group(block->group_pixel + g * P, block->group_level + first * P, v + first * P, frames, P);
-    }
+    for (size_t first = 0; again && first < n; first += DRIVE_GROUP)
+        list_group(block, first, n - first < DRIVE_GROUP ? n : first + DRIVE_GROUP);
 }
 
 /* p (vectors): one frame, along the `count` pixels listed. */
 VECTOR_INLINE void walk(float *restrict p, const float *restrict tile, const uint32_t *restrict pixel,
                         const float *restrict level, size_t count, size_t width, size_t vectors)
 {
-    vector sum[8] = {0};
+    vector sum[8]; /* set in a loop: as an initialiser it would live in memory */
+    for (size_t s = 0; s < vectors; s++)
+        sum[s] = (vector){0};
     for (size_t a = 0; a < count; a++) {
         const float *w = tile + pixel[a] * width, v = level[a];
         for (size_t s = 0; s < vectors; s++)
@@ -124,7 +132,10 @@ static size_t walk_strip(float *p, const float *tile, const struct drive_frames 
 VECTOR_INLINE void multiply(float *restrict p, const float *restrict tile, const float *restrict v,
                             size_t frames, size_t vectors, size_t P, size_t width, size_t stride)
 {
-    vector sum[DENSE_FRAMES][DENSE_VECTORS] = {0};
+    vector sum[DENSE_FRAMES][DENSE_VECTORS];
+    for (size_t f = 0; f < frames; f++)
+        for (size_t s = 0; s < vectors; s++)
+            sum[f][s] = (vector){0};
     for (size_t q = 0; q < P; q++)
         for (size_t s = 0; s < vectors; s++) {
             vector w = vector_load(tile + q * width + s * VECTOR_FLOATS);
@@ -171,7 +182,10 @@ VECTOR_INLINE void again(float *restrict p, const float *const *row, const uint3
                          const uint32_t *restrict pixel, const float *restrict level, size_t count,
                          size_t first, size_t last, size_t stride)
 {
-    vector sum[ROWS][GROUP_VECTORS] = {0};
+    vector sum[ROWS][GROUP_VECTORS];
+    for (size_t b = 0; b < rows; b++)
+        for (size_t s = 0; s < GROUP_VECTORS; s++)
+            sum[b][s] = (vector){0};
     for (size_t a = 0; a < count; a++)
         for (size_t s = 0; s < GROUP_VECTORS; s++) {
             vector v = vector_load(level + a * DRIVE_GROUP + s * VECTOR_FLOATS);

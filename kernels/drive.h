@@ -34,14 +34,16 @@ struct drive_frames {
         *group_pixel;   /* of each group of frames the pixels that are not 0 in all of them, ascending, ... */
     float *group_level; /* ... and their values, DRIVE_GROUP side by side */
     size_t group_count[DRIVE_FRAMES / DRIVE_GROUP];
+    uint32_t *place; /* P: working memory */
 };
 
 /* Take memory for blocks of frames of P pixels: 0, or KERNEL_ENOMEM. drive_fini is safe after a failure. */
 int drive_init(struct drive_frames *block, size_t P);
 void drive_fini(struct drive_frames *block);
 
-/* Lay out n frames v (n x P), which must stay as they are while the block is used. */
-void drive_prepare(struct drive_frames *block, const float *v, size_t n);
+/* Lay out n frames v (n x P), which must stay as they are while the block is used; `again`: for drive_again,
+ * too. */
+void drive_prepare(struct drive_frames *block, const float *v, size_t n, bool again);
 
 /* p (n x stride), of which row f begins with frame f's drives of one tile. tile (P x width): its weights; width
  * is a multiple of MEMORY_LANES, DRIVE_TILE at most. */

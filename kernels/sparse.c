@@ -109,9 +109,9 @@ void sparse_load_state(struct sparse *self, const void *state)
 
 static bool valid_frames(const float *frames, size_t count)
 {
-    bool valid = true;
+    int valid = 1; /* as wide as a float, so that the loop vectorises */
     for (size_t q = 0; q < count; q++)
-        valid &= frames[q] >= 0 && frames[q] <= 1; /* false for NaN */
+        valid &= (frames[q] >= 0) & (frames[q] <= 1); /* false for NaN */
     return valid;
 }
 

@@ -34,7 +34,7 @@ struct layer {
     float *c;      /* N: drive after lateral excitation */
     float *box;    /* working memory of lateral_cpu */
     float *v;      /* padded: the frame; padding stays 0 */
-    float *sums;   /* k x MEMORY_LANES: partial sums of the winners' weights */
+    float *lowest; /* padded: SPARSE_FLOOR, and 0 for the padding */
     struct drive_frames block;
 };
 
@@ -51,7 +51,7 @@ static void cpu_destroy(void *layer)
     free(self->c);
     free(self->box);
     free(self->v);
-    free(self->sums);
+    free(self->lowest);
     drive_fini(&self->block);
     free(self);
 }
@@ -83,14 +83,15 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
         !(self->c = memory_new(self->N, sizeof *self->c)) ||
         !(self->box = memory_new(lateral_work(config->Kx, config->Ky), sizeof *self->box)) ||
         !(self->v = memory_new(self->padded, sizeof *self->v)) ||
-        !(self->sums = memory_new(config->k, MEMORY_LANES * sizeof *self->sums)) ||
+        !(self->lowest = memory_new(self->padded, sizeof *self->lowest)) ||
         drive_init(&self->block, config->P)) {
         cpu_destroy(self);
         return KERNEL_ENOMEM;
     }
+    for (size_t q = 0; q < config->P; q++)
+        self->lowest[q] = SPARSE_FLOOR;
     for (size_t i = 0; i < self->N; i++)
-        for (size_t q = 0; q < config->P; q++)
-            self->W[i * self->padded + q] = SPARSE_FLOOR;
+        memcpy(self->W + i * self->padded, self->lowest, config->P * sizeof *self->W);
     renew(self);
     *layer_p = self;
     return KERNEL_OK;
@@ -161,43 +162,52 @@ static void sweep(struct layer *self)
     }
 }
 
-/* One chunk of `width` pixels, q to q + width - 1, all steps of the rule: reconstruct them from the k rows,
- * measure, let the rows learn and add them up. residual, sums: MEMORY_LANES partial sums, one more for each row. */
-static inline void learn_chunk(float *restrict residual, float *restrict sums, float *const *restrict row,
-                               const float *restrict p, const float *restrict v, float rate, size_t q,
-                               size_t k, size_t width, bool learn)
+/* All steps of the rule on as many pixels as a vector holds, from q on: reconstruct them from the k rows, measure,
+ * let the rows learn and add them up. Returns the squared residual; sums (k) is added to. */
+VECTOR_INLINE vector learn_pixels(vector *restrict sums, float *const *row, const float *p, const float *v,
+                                  const float *lowest, float rate, size_t q, size_t k, bool learn)
 {
-    float r[MEMORY_LANES] = {0}, step[MEMORY_LANES];
+    vector r = {0};
     for (size_t a = 0; a < k; a++)
-        for (size_t l = 0; l < width; l++)
-            r[l] += p[a] * row[a][q + l];
-    for (size_t l = 0; l < width; l++) {
-        float e = v[q + l] - r[l];
-        residual[l] += e * e;
-        step[l] = rate * e / (r[l] > PRECISION ? r[l] : PRECISION);
-    }
-    for (size_t a = 0; learn && a < k; a++) {
-        float *restrict w = row[a] + q;
-        for (size_t l = 0; l < width; l++) {
-            float u = w[l] * (1 + p[a] * step[l]);
-            w[l] = u > SPARSE_FLOOR ? u : SPARSE_FLOOR;
-            sums[a * MEMORY_LANES + l] += w[l];
+        r += p[a] * vector_load(row[a] + q);
+    const vector e = vector_load(v + q) - r, least = vector_load(lowest + q);
+    if (learn) {
+        const vector step = rate * e / vector_max(r, (vector){0} + PRECISION);
+        for (size_t a = 0; a < k; a++) {
+            vector w = vector_max(vector_load(row[a] + q) * (1 + p[a] * step), least);
+            vector_store(row[a] + q, w);
+            sums[a] += w;
         }
     }
+    return e * e;
 }
 
-/* |v - r|^2, and if `learn` the update of the k rows and the partial sums of each. */
-static float learn_rows(float *sums, float *const *row, const float *p, const float *v, float rate, size_t P,
-                        size_t k, bool learn)
+/* Rows, frame and what else is as long are padded to a multiple of MEMORY_LANES, and that many partial sums
+ * are added up: so many vectors. */
+#define LANE_VECTORS (MEMORY_LANES / VECTOR_FLOATS)
+
+/* |v - r|^2 of frame v (padded), and if `learn` the update of the k rows; sum[a]: of row a after that. */
+VECTOR_INLINE float learn_rows(float *sum, float *const *row, const float *p, const float *v,
+                               const float *lowest, float rate, size_t padded, size_t k, bool learn)
 {
-    float residual[MEMORY_LANES] = {0};
-    size_t q = 0;
-    memset(sums, 0, k * MEMORY_LANES * sizeof *sums);
-    for (; q + MEMORY_LANES <= P; q += MEMORY_LANES)
-        learn_chunk(residual, sums, row, p, v, rate, q, k, MEMORY_LANES, learn);
-    if (q < P)
-        learn_chunk(residual, sums, row, p, v, rate, q, k, P - q, learn);
-    return lanes_fold(residual);
+    vector residual[LANE_VECTORS], sums[LANE_VECTORS][SPARSE_WINNERS_MAX];
+    float lanes[MEMORY_LANES];
+    for (size_t s = 0; s < LANE_VECTORS; s++) {
+        residual[s] = (vector){0};
+        for (size_t a = 0; a < k; a++)
+            sums[s][a] = (vector){0};
+    }
+    for (size_t q = 0; q < padded; q += MEMORY_LANES)
+        for (size_t s = 0; s < LANE_VECTORS; s++)
+            residual[s] += learn_pixels(sums[s], row, p, v, lowest, rate, q + s * VECTOR_FLOATS, k, learn);
+    for (size_t a = 0; learn && a < k; a++) {
+        for (size_t s = 0; s < LANE_VECTORS; s++)
+            vector_store(lanes + s * VECTOR_FLOATS, sums[s][a]);
+        sum[a] = lanes_fold(lanes);
+    }
+    for (size_t s = 0; s < LANE_VECTORS; s++)
+        vector_store(lanes + s * VECTOR_FLOATS, residual[s]);
+    return lanes_fold(lanes);
 }
 
 /* All that follows the drives p (N) of frame f of the block. */
@@ -206,7 +216,8 @@ static void finish_frame(struct layer *self, uint32_t *index, float *value, floa
 {
     const size_t P = self->config.P, k = self->config.k;
     const float *drives = self->p + f * self->stride;
-    float p[SPARSE_WINNERS_MAX], *row[SPARSE_WINNERS_MAX];
+    const float rate = (float)self->config.rate;
+    float p[SPARSE_WINNERS_MAX], sum[SPARSE_WINNERS_MAX], *row[SPARSE_WINNERS_MAX];
 
     lateral_cpu(self->c, drives, self->box, (float)self->config.strength, self->config.radius,
                 self->config.Kx, self->config.Ky);
@@ -216,10 +227,11 @@ static void finish_frame(struct layer *self, uint32_t *index, float *value, floa
         row[a] = self->W + index[a] * self->padded;
     }
     memcpy(self->v, self->block.v + f * P, P * sizeof *self->v);
-    residual[0] = learn_rows(self->sums, row, p, self->v, (float)self->config.rate, P, k, learn);
+    residual[0] = k == 4 ? learn_rows(sum, row, p, self->v, self->lowest, rate, self->padded, 4, learn)
+                         : learn_rows(sum, row, p, self->v, self->lowest, rate, self->padded, k, learn);
     residual[1] = lanes_dot(self->v, self->v, self->padded);
     for (size_t a = 0; learn && a < k; a++) {
-        self->sum[index[a]] = lanes_fold(self->sums + a * MEMORY_LANES);
+        self->sum[index[a]] = sum[a];
         self->stale[index[a]] = true;
     }
     for (size_t a = 0; a < k; a++)
@@ -234,7 +246,7 @@ static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, 
     struct layer *self = layer;
     const size_t P = self->config.P, k = self->config.k;
     for (size_t t = 0; t < n; t += DRIVE_FRAMES) {
-        drive_prepare(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES);
+        drive_prepare(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES, learn);
         sweep(self);
         for (size_t f = 0; f < self->block.n; f++)
             finish_frame(self, index + (t + f) * k, value + (t + f) * k, residual + 2 * (t + f), f, learn);

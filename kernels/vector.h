@@ -6,6 +6,8 @@
 #ifndef LOOM_KERNELS_VECTOR_H
 #define LOOM_KERNELS_VECTOR_H
 
+#include <stdint.h>
+
 #if defined(__AVX512F__)
 #define VECTOR_FLOATS 16
 #elif defined(__AVX__)
@@ -17,6 +19,8 @@
 /* May lie anywhere a float may. */
 typedef float vector __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
 
+typedef int32_t vector_mask __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
+
 #define VECTOR_INLINE static inline __attribute__((always_inline))
 
 VECTOR_INLINE vector vector_load(const float *a)
@@ -27,6 +31,13 @@ VECTOR_INLINE vector vector_load(const float *a)
 VECTOR_INLINE void vector_store(float *a, vector v)
 {
     *(vector *)a = v;
+}
+
+/* Element by element a > b ? a : b, so b where either is NaN. */
+VECTOR_INLINE vector vector_max(vector a, vector b)
+{
+    vector_mask greater = a > b;
+    return (vector)(((vector_mask)a & greater) | ((vector_mask)b & ~greater));
 }
 
 #endif
