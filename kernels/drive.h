@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "set.h"
 #include "vector.h"
 
 #define DRIVE_TILE (8 * VECTOR_FLOATS) /* units of a tile: their sums fill half of the registers or less */
@@ -38,19 +39,20 @@ struct drive_frames {
 };
 
 /* Take memory for blocks of frames of P pixels: 0, or KERNEL_ENOMEM. drive_fini is safe after a failure. */
-int drive_init(struct drive_frames *block, size_t P);
-void drive_fini(struct drive_frames *block);
+int drive_init_cpu(struct drive_frames *block, size_t P);
+void drive_fini_cpu(struct drive_frames *block);
 
 /* Lay out n frames v (n x P), which must stay as they are while the block is used; `again`: for drive_again,
  * too. */
-void drive_prepare(struct drive_frames *block, const float *v, size_t n, bool again);
+void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n, bool again);
 
 /* p (n x stride), of which row f begins with frame f's drives of one tile. tile (P x width): its weights; width
  * is a multiple of MEMORY_LANES, DRIVE_TILE at most. */
-void drive_tile(float *p, const float *tile, const struct drive_frames *block, size_t width, size_t stride);
+void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *block, size_t width,
+                    size_t stride);
 
 /* p (n x stride) of the `count` units in `unit`, frames `first` to the last; row[a] (P): weights of unit[a]. */
-void drive_again(float *p, const float *const *row, const uint32_t *unit, size_t count,
-                 const struct drive_frames *block, size_t first, size_t stride);
+void drive_again_cpu(float *p, const float *const *row, const uint32_t *unit, size_t count,
+                     const struct drive_frames *block, size_t first, size_t stride);
 
 #endif

@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+#include "set.h"
+
 /* c (N) from p (N), N = Kx * Ky; c and p must not overlap. The definition, in double. */
 void lateral_ref(double *c, const double *p, double strength, size_t radius, size_t Kx, size_t Ky);
 

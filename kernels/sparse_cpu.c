@@ -52,7 +52,7 @@ static void cpu_destroy(void *layer)
     free(self->box);
     free(self->v);
     free(self->lowest);
-    drive_fini(&self->block);
+    drive_fini_cpu(&self->block);
     free(self);
 }
 
@@ -84,7 +84,7 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
         !(self->box = memory_new(lateral_work(config->Kx, config->Ky), sizeof *self->box)) ||
         !(self->v = memory_new(self->padded, sizeof *self->v)) ||
         !(self->lowest = memory_new(self->padded, sizeof *self->lowest)) ||
-        drive_init(&self->block, config->P)) {
+        drive_init_cpu(&self->block, config->P)) {
         cpu_destroy(self);
         return KERNEL_ENOMEM;
     }
@@ -158,7 +158,7 @@ static void sweep(struct layer *self)
         const size_t width = N - first < DRIVE_TILE ? N - first : DRIVE_TILE;
         float *tile = self->tiles + first * self->config.P;
         refresh_tile(self, tile, first, width);
-        drive_tile(self->p + first, tile, &self->block, width, self->stride);
+        drive_tile_cpu(self->p + first, tile, &self->block, width, self->stride);
     }
 }
 
@@ -237,7 +237,7 @@ static void finish_frame(struct layer *self, uint32_t *index, float *value, floa
     for (size_t a = 0; a < k; a++)
         value[a] = p[a] / self->sum[index[a]]; /* > 0, thanks to the floor */
     if (learn && f + 1 < self->block.n)
-        drive_again(self->p, (const float *const *)row, index, k, &self->block, f + 1, self->stride);
+        drive_again_cpu(self->p, (const float *const *)row, index, k, &self->block, f + 1, self->stride);
 }
 
 static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
@@ -246,7 +246,7 @@ static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, 
     struct layer *self = layer;
     const size_t P = self->config.P, k = self->config.k;
     for (size_t t = 0; t < n; t += DRIVE_FRAMES) {
-        drive_prepare(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES, learn);
+        drive_prepare_cpu(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES, learn);
         sweep(self);
         for (size_t f = 0; f < self->block.n; f++)
             finish_frame(self, index + (t + f) * k, value + (t + f) * k, residual + 2 * (t + f), f, learn);
@@ -255,7 +255,7 @@ static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, 
 }
 
 const struct sparse_body sparse_body_cpu = {
-    .name = "cpu",
+    .name = SET_BODY,
     .new = cpu_new,
     .destroy = cpu_destroy,
     .set_weights = cpu_set_weights,

@@ -157,7 +157,7 @@ static int topo_new(void **layer_p, const struct invariant_config *config)
 static void topo_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
-    columns_set(self->U, U, self->M, self->config.N, self->stride);
+    columns_set_cpu(self->U, U, self->M, self->config.N, self->stride);
     for (size_t i = 0; i < self->M; i++)
         self->scale[i] = 1;
     expire_all(self);
@@ -202,12 +202,12 @@ static void topo_begin_pass(void *layer)
 /* d = the winners of L_I (U s) */
 static void excite(struct layer *self, size_t count)
 {
-    columns_drive(self->drive, self->U, self->index, self->value, count, self->stride);
+    columns_drive_cpu(self->drive, self->U, self->index, self->value, count, self->stride);
     for (size_t i = 0; i < self->M; i++)
         self->drive[i] *= (float)self->scale[i];
     lateral_cpu(self->d, self->drive, self->box, (float)self->config.strength, self->config.radius,
                 self->config.Ix, self->config.Iy);
-    columns_keep_winners(self->d, self->chosen, self->M, self->config.winners);
+    columns_keep_winners_cpu(self->d, self->chosen, self->M, self->config.winners);
 }
 
 /* io += leak (d - io), written without a difference that could cancel, and what that does to the bounds.
@@ -361,7 +361,7 @@ static void normalize(struct layer *self)
 static void step(struct layer *self, float *activation, float *residual, const uint32_t *index,
                  const float *value, size_t k, bool learn)
 {
-    size_t count = columns_active(self->index, self->value, index, value, k);
+    size_t count = columns_active_cpu(self->index, self->value, index, value, k);
     excite(self, count);
     float largest = integrate(self);
     reconstruct(self, residual, count);
@@ -387,7 +387,7 @@ static int topo_run(void *layer, float *activations, float *residual, const uint
 }
 
 const struct invariant_body topo_body_cpu = {
-    .name = "cpu",
+    .name = SET_BODY,
     .new = topo_new,
     .destroy = topo_destroy,
     .set_weights = topo_set_weights,

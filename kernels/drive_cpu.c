@@ -18,7 +18,7 @@
 #define DENSE_VECTORS 2   /* ... for so many vectors of units */
 #define PREFETCH_BYTES 64 /* a cache line */
 
-int drive_init(struct drive_frames *block, size_t P)
+int drive_init_cpu(struct drive_frames *block, size_t P)
 {
     *block = (struct drive_frames){.P = P};
     if (!(block->pixel = memory_new(P, DRIVE_FRAMES * sizeof *block->pixel)) ||
@@ -30,7 +30,7 @@ int drive_init(struct drive_frames *block, size_t P)
     return KERNEL_OK;
 }
 
-void drive_fini(struct drive_frames *block)
+void drive_fini_cpu(struct drive_frames *block)
 {
     free(block->pixel);
     free(block->level);
@@ -76,7 +76,7 @@ static void list_group(struct drive_frames *block, size_t first, size_t last)
     block->group_count[group] = count;
 }
 
-void drive_prepare(struct drive_frames *block, const float *v, size_t n, bool again)
+void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n, bool again)
 {
     const size_t P = block->P;
     size_t filled = 0;
@@ -166,7 +166,8 @@ static void multiply_tile(float *p, const float *tile, const struct drive_frames
     }
 }
 
-void drive_tile(float *p, const float *tile, const struct drive_frames *block, size_t width, size_t stride)
+void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *block, size_t width,
+                    size_t stride)
 {
     if (block->dense) {
         multiply_tile(p, tile, block, width, stride);
@@ -201,8 +202,8 @@ VECTOR_INLINE void again(float *restrict p, const float *const *row, const uint3
     }
 }
 
-void drive_again(float *p, const float *const *row, const uint32_t *unit, size_t count,
-                 const struct drive_frames *block, size_t first, size_t stride)
+void drive_again_cpu(float *p, const float *const *row, const uint32_t *unit, size_t count,
+                     const struct drive_frames *block, size_t first, size_t stride)
 {
     for (size_t g = first / DRIVE_GROUP; g * DRIVE_GROUP < block->n; g++) {
         const size_t start = g * DRIVE_GROUP, skip = first > start ? first - start : 0;
