@@ -32,6 +32,7 @@
 #include "lanes.h"
 #include "lateral.h"
 #include "memory.h"
+#include "vector.h"
 
 #define PRECISION 1e-10F
 #define SCALE_MIN 1e-6
@@ -211,20 +212,29 @@ static void excite(struct layer *self, size_t count)
 }
 
 /* io += leak (d - io), written without a difference that could cancel, and what that does to the bounds.
- * Returns the largest io. */
+ * Returns the largest io. Padding of io and d is 0. */
 static float integrate(struct layer *self)
 {
     const float leak = (float)self->config.leak, keep = (float)(1 - self->config.leak);
-    float largest = 0, least = INFINITY; /* output; growth of an output */
-    for (size_t i = 0; i < self->M; i++) {
-        float before = self->io[i], now = keep * before + leak * self->d[i];
-        now = now < OUTPUT_MIN ? 0 : now;
-        if (before > COUNTED_MIN)
-            least = fminf(least, now / before);
-        largest = fmaxf(largest, now);
-        self->io[i] = now;
-        self->gain[i] = now * (float)self->scale[i];
+    const vector infinity = (vector){0} + INFINITY;
+    vector largest_of = {0}, least_of = infinity; /* lane by lane: output; growth of an output */
+    float lanes[VECTOR_FLOATS], largest = 0, least = INFINITY;
+    for (size_t i = 0; i < self->stride; i += VECTOR_FLOATS) {
+        vector before = vector_load(self->io + i), now = keep * before + leak * vector_load(self->d + i);
+        now = vector_choose(now >= OUTPUT_MIN, now, (vector){0});
+        vector growth = vector_choose(before > COUNTED_MIN, now / before, infinity);
+        least_of = vector_choose(growth < least_of, growth, least_of);
+        largest_of = vector_max(now, largest_of);
+        vector_store(self->io + i, now);
     }
+    vector_store(lanes, largest_of);
+    for (size_t l = 0; l < VECTOR_FLOATS; l++)
+        largest = lanes[l] > largest ? lanes[l] : largest;
+    vector_store(lanes, least_of);
+    for (size_t l = 0; l < VECTOR_FLOATS; l++)
+        least = lanes[l] < least ? lanes[l] : least;
+    for (size_t i = 0; i < self->M; i++)
+        self->gain[i] = self->io[i] * (float)self->scale[i];
     if (!(least > OUTPUT_MIN))
         expire_all(self);
     else if (least < INFINITY)
@@ -280,11 +290,24 @@ static float step_of(float rate, float s, float r)
     return rate * (s - r) / (r > PRECISION ? r : PRECISION);
 }
 
+/* Whether any of MEMORY_LANES columns is due. */
+static bool any_due(const double *due, double depth)
+{
+    int64_t any = 0; /* as wide as what is compared, so that the loop vectorises */
+    for (size_t l = 0; l < MEMORY_LANES; l++)
+        any |= due[l] <= depth;
+    return any;
+}
+
 /* Compute again the columns that are due, none of them active; correct the low ones. */
 static void correct_low(struct layer *self)
 {
     const double depth = self->head->depth;
     for (size_t j = 0; j < self->config.N; j++) {
+        while (j % MEMORY_LANES == 0 && j < self->config.N && !any_due(self->due + j, depth))
+            j += MEMORY_LANES;
+        if (j >= self->config.N)
+            break;
         if (depth < self->due[j])
             continue;
         float *restrict column = self->U + j * self->stride;
@@ -302,14 +325,18 @@ static void correct_low(struct layer *self)
 
 static void learn_lazily(struct layer *self, size_t count, float largest)
 {
-    double smallest = 1;
+    float *restrict regain = self->regain, *restrict lowest = self->lowest;
+    const float *restrict io = self->io;
+    double *restrict scale = self->scale;
+    int64_t small = 0; /* as wide as a scale, so that the loop vectorises */
     for (size_t i = 0; i < self->M; i++) {
-        float decay = self->inactive_rate * self->io[i];
-        self->regain[i] = 1 / (1 - decay);
-        self->scale[i] *= 1 - (double)decay;
-        self->lowest[i] = INVARIANT_FLOOR / (float)self->scale[i];
-        smallest = fmin(smallest, self->scale[i]);
+        float decay = self->inactive_rate * io[i];
+        regain[i] = 1 / (1 - decay);
+        scale[i] *= 1 - (double)decay;
+        lowest[i] = INVARIANT_FLOOR / (float)scale[i];
     }
+    for (size_t i = 0; i < self->M; i++)
+        small |= scale[i] < SCALE_MIN;
     for (size_t a = 0; a < count; a++) {
         size_t j = self->index[a];
         learn_column(self->U + j * self->stride, self->io, self->regain, self->lowest,
@@ -321,7 +348,7 @@ static void learn_lazily(struct layer *self, size_t count, float largest)
     for (size_t a = 0; a < count; a++)
         self->due[self->index[a]] = -INFINITY; /* ... but in the next frame */
     self->head->depth += MARGIN_STEP - log2(1 - (double)(self->inactive_rate * largest));
-    if (smallest < SCALE_MIN)
+    if (small)
         fold(self);
 }
 

@@ -33,11 +33,16 @@ VECTOR_INLINE void vector_store(float *a, vector v)
     *(vector *)a = v;
 }
 
+/* Element by element: yes where the comparison held, no elsewhere. */
+VECTOR_INLINE vector vector_choose(vector_mask held, vector yes, vector no)
+{
+    return (vector)(((vector_mask)yes & held) | ((vector_mask)no & ~held));
+}
+
 /* Element by element a > b ? a : b, so b where either is NaN. */
 VECTOR_INLINE vector vector_max(vector a, vector b)
 {
-    vector_mask greater = a > b;
-    return (vector)(((vector_mask)a & greater) | ((vector_mask)b & ~greater));
+    return vector_choose(a > b, a, b);
 }
 
 #endif

@@ -1,16 +1,22 @@
 /* Winners, the k largest of n numbers, in float; see winners.h.
  *
- * The float body keeps the k best seen so far in a heap with the weakest at its root, which most numbers do not
- * reach: they are refused a group at a time. Few winners are sorted by insertion; many are listed by one more
- * sweep over all numbers that are not weaker than the root that remains, which is in ascending order. */
+ * Few winners of many numbers: the numbers are dealt out to ranges, one for each vector lane of each piece, whose
+ * maxima need no comparison between lanes. The k-th largest maximum is a bound that at least k numbers reach, and
+ * only the few ranges that have one are looked at.
+ *
+ * Else the k best seen so far are kept in a heap with the weakest at its root; most numbers are refused with one
+ * comparison. The root that remains is the weakest winner, and one more sweep lists all that are not weaker, which
+ * is in ascending order without any sorting.
+ */
 #include <math.h>
 #include <stdbool.h>
 
 #include "vector.h"
 #include "winners.h"
 
-#define GROUP 32 /* numbers looked at together, a multiple of VECTOR_FLOATS */
-#define FEW 16   /* winners that are sorted by insertion */
+#define FEW 16    /* winners that are sorted by insertion */
+#define MANY 256  /* numbers that are worth a look at their ranges' maxima first */
+#define RANGES 64 /* a multiple of VECTOR_FLOATS, and at least FEW */
 
 static float key(float c)
 {
@@ -43,28 +49,6 @@ static void insert_ascending(uint32_t *index, size_t count, size_t i)
     index[count] = (uint32_t)i;
 }
 
-/* Whether any of GROUP numbers is >= least; NaN is not. */
-static bool reaches(const float *c, float least)
-{
-    vector top = (vector){0} - INFINITY;
-    float lanes[VECTOR_FLOATS];
-    int any = 0;
-    for (size_t i = 0; i < GROUP; i += VECTOR_FLOATS)
-        top = vector_max(vector_load(c + i), top);
-    vector_store(lanes, top);
-    for (size_t l = 0; l < VECTOR_FLOATS; l++)
-        any |= lanes[l] >= least;
-    return any;
-}
-
-/* Where to look on from i for a number that reaches `least`: past whole groups that have none. */
-static size_t skip(const float *c, size_t i, size_t n, float least)
-{
-    while (i + GROUP <= n && !reaches(c + i, least))
-        i += GROUP;
-    return i;
-}
-
 /* List the k numbers that are not weaker than c[last]. */
 static void list_stronger(uint32_t *index, const float *c, size_t k, uint32_t last)
 {
@@ -74,23 +58,85 @@ static void list_stronger(uint32_t *index, const float *c, size_t k, uint32_t la
             index[count++] = (uint32_t)i;
 }
 
+/* A number that k of c's first RANGES * n numbers reach: the k-th largest of the ranges' maxima. top (RANGES):
+ * these maxima; number i belongs to range i / (n VECTOR_FLOATS) * VECTOR_FLOATS + i mod VECTOR_FLOATS. */
+static float bound(float *restrict top, const float *restrict c, size_t n, size_t k)
+{
+    float strongest[FEW]; /* descending */
+    for (size_t r = 0; r < RANGES; r += VECTOR_FLOATS) {
+        vector largest = (vector){0} - INFINITY;
+        for (size_t i = 0; i < n; i++)
+            largest = vector_max(vector_load(c + r * n + i * VECTOR_FLOATS), largest);
+        vector_store(top + r, largest);
+    }
+    for (size_t a = 0; a < k; a++)
+        strongest[a] = -INFINITY;
+    for (size_t r = 0; r < RANGES; r++)
+        if (top[r] > strongest[k - 1]) {
+            size_t a = k - 1;
+            for (; a > 0 && top[r] > strongest[a - 1]; a--)
+                strongest[a] = strongest[a - 1];
+            strongest[a] = top[r];
+        }
+    return strongest[k - 1];
+}
+
+/* Put i among the strongest, of which there are `count` <= k so far, the weakest first; returns how many now. */
+static size_t admit(uint32_t *index, const float *c, uint32_t i, size_t count, size_t k)
+{
+    size_t a = 0;
+    if (count == k) {
+        if (weaker(c, i, index[0]))
+            return k;
+        for (; a + 1 < k && weaker(c, index[a + 1], i); a++)
+            index[a] = index[a + 1];
+        index[a] = i;
+        return k;
+    }
+    for (a = count; a > 0 && weaker(c, i, index[a - 1]); a--)
+        index[a] = index[a - 1];
+    index[a] = i;
+    return count + 1;
+}
+
+/* Few winners of many numbers: only the ranges whose maximum reaches the bound are looked at one by one. False
+ * where fewer than k numbers are more than -infinity or NaN. */
+static bool few_of_many(uint32_t *index, const float *c, size_t n, size_t k)
+{
+    const size_t length = n / RANGES;
+    float top[RANGES];
+    const float least = bound(top, c, length, k);
+    size_t count = 0;
+    if (!(least > -INFINITY))
+        return false;
+    for (size_t r = 0; r < RANGES; r++) {
+        const size_t first = r / VECTOR_FLOATS * VECTOR_FLOATS * length + r % VECTOR_FLOATS;
+        for (size_t a = 0; top[r] >= least && a < length; a++)
+            if (c[first + a * VECTOR_FLOATS] >= least)
+                count = admit(index, c, (uint32_t)(first + a * VECTOR_FLOATS), count, k);
+    }
+    for (size_t i = length * RANGES; i < n; i++)
+        if (c[i] >= least)
+            count = admit(index, c, (uint32_t)i, count, k);
+    for (size_t a = 1; a < k; a++)
+        insert_ascending(index, a, index[a]);
+    return true;
+}
+
 void winners_cpu(uint32_t *index, const float *c, size_t n, size_t k)
 {
+    if (k <= FEW && n >= MANY && few_of_many(index, c, n, k))
+        return;
     for (size_t a = 0; a < k; a++)
         index[a] = (uint32_t)a;
     for (size_t root = k / 2; root-- > 0;)
         sift_down(index, c, root, k);
     float least = key(c[index[0]]);
-    for (size_t i = skip(c, k, n, least); i < n; i = skip(c, i, n, least))
-        for (size_t end = i + GROUP < n ? i + GROUP : n; i < end; i++)
-            if (c[i] > least) {
-                index[0] = (uint32_t)i;
-                sift_down(index, c, 0, k);
-                least = key(c[index[0]]);
-            }
-    if (k <= FEW)
-        for (size_t a = 1; a < k; a++)
-            insert_ascending(index, a, index[a]);
-    else
-        list_stronger(index, c, k, index[0]);
+    for (size_t i = k; i < n; i++)
+        if (c[i] > least) {
+            index[0] = (uint32_t)i;
+            sift_down(index, c, 0, k);
+            least = key(c[index[0]]);
+        }
+    list_stronger(index, c, k, index[0]);
 }
