@@ -163,7 +163,8 @@ static void sweep(struct layer *self)
 }
 
 /* All steps of the rule on as many pixels as a vector holds, from q on: reconstruct them from the k rows, measure,
- * let the rows learn and add them up. Returns the squared residual; sums (k) is added to. */
+ * let the rows learn and add them up. Returns the squared residual; sums (k, LANE_VECTORS
+ * apart) are added to. */
 VECTOR_INLINE vector learn_pixels(vector *restrict sums, float *const *row, const float *p, const float *v,
                                   const float *lowest, float rate, size_t q, size_t k, bool learn)
 {
@@ -176,38 +177,29 @@ VECTOR_INLINE vector learn_pixels(vector *restrict sums, float *const *row, cons
         for (size_t a = 0; a < k; a++) {
             vector w = vector_max(vector_load(row[a] + q) * (1 + p[a] * step), least);
             vector_store(row[a] + q, w);
-            sums[a] += w;
+            sums[a * LANE_VECTORS] += w;
         }
     }
     return e * e;
 }
 
-/* Rows, frame and what else is as long are padded to a multiple of MEMORY_LANES, and that many partial sums
- * are added up: so many vectors. */
-#define LANE_VECTORS (MEMORY_LANES / VECTOR_FLOATS)
-
 /* |v - r|^2 of frame v (padded), and if `learn` the update of the k rows; sum[a]: of row a after that. */
 VECTOR_INLINE float learn_rows(float *sum, float *const *row, const float *p, const float *v,
                                const float *lowest, float rate, size_t padded, size_t k, bool learn)
 {
-    vector residual[LANE_VECTORS], sums[LANE_VECTORS][SPARSE_WINNERS_MAX];
-    float lanes[MEMORY_LANES];
+    vector residual[LANE_VECTORS], sums[SPARSE_WINNERS_MAX][LANE_VECTORS];
     for (size_t s = 0; s < LANE_VECTORS; s++) {
         residual[s] = (vector){0};
         for (size_t a = 0; a < k; a++)
-            sums[s][a] = (vector){0};
+            sums[a][s] = (vector){0};
     }
     for (size_t q = 0; q < padded; q += MEMORY_LANES)
         for (size_t s = 0; s < LANE_VECTORS; s++)
-            residual[s] += learn_pixels(sums[s], row, p, v, lowest, rate, q + s * VECTOR_FLOATS, k, learn);
-    for (size_t a = 0; learn && a < k; a++) {
-        for (size_t s = 0; s < LANE_VECTORS; s++)
-            vector_store(lanes + s * VECTOR_FLOATS, sums[s][a]);
-        sum[a] = lanes_fold(lanes);
-    }
-    for (size_t s = 0; s < LANE_VECTORS; s++)
-        vector_store(lanes + s * VECTOR_FLOATS, residual[s]);
-    return lanes_fold(lanes);
+            residual[s] +=
+                learn_pixels(&sums[0][s], row, p, v, lowest, rate, q + s * VECTOR_FLOATS, k, learn);
+    for (size_t a = 0; learn && a < k; a++)
+        sum[a] = lanes_fold(sums[a]);
+    return lanes_fold(residual);
 }
 
 /* All that follows the drives p (N) of frame f of the block. */

@@ -43,6 +43,11 @@
 #define MARGIN 0.01        /* of a bound, in powers of two: rounding of one r_j ... */
 #define MARGIN_STEP 1e-6   /* ... and of every step since */
 
+/* A register full of doubles. */
+#define WIDE_DOUBLES (VECTOR_FLOATS / 2)
+typedef double wide __attribute__((vector_size(8 * WIDE_DOUBLES), aligned(8), may_alias));
+typedef int64_t wide_mask __attribute__((vector_size(8 * WIDE_DOUBLES)));
+
 struct head {
     uint64_t t;   /* frames of the pass so far */
     double depth; /* how far every r_j may have fallen by now, in powers of two */
@@ -291,11 +296,15 @@ static float step_of(float rate, float s, float r)
 }
 
 /* Whether any of MEMORY_LANES columns is due. */
-static bool any_due(const double *due, double depth)
+static inline bool any_due(const double *due, double depth)
 {
-    int64_t any = 0; /* as wide as what is compared, so that the loop vectorises */
-    for (size_t l = 0; l < MEMORY_LANES; l++)
-        any |= due[l] <= depth;
+    int64_t lanes[WIDE_DOUBLES], any = 0;
+    wide_mask held = {0};
+    for (size_t l = 0; l < MEMORY_LANES; l += WIDE_DOUBLES)
+        held |= *(const wide *)(due + l) <= depth;
+    memcpy(lanes, &held, sizeof lanes);
+    for (size_t l = 0; l < WIDE_DOUBLES; l++)
+        any |= lanes[l];
     return any;
 }
 

@@ -1,7 +1,7 @@
 /* Winners, the k largest of n numbers, in float; see winners.h.
  *
- * Few winners of many numbers: the numbers are dealt out to ranges, one for each vector lane of each piece, whose
- * maxima need no comparison between lanes. The k-th largest maximum is a bound that at least k numbers reach, and
+ * Few winners of many numbers: the numbers are dealt out to ranges, every RANGES-th to the same, whose maxima need
+ * no comparison between vector lanes. The k-th largest maximum is a bound that at least k numbers reach, and
  * only the few ranges that have one are looked at.
  *
  * Else the k best seen so far are kept in a heap with the weakest at its root; most numbers are refused with one
@@ -17,6 +17,7 @@
 #define FEW 16    /* winners that are sorted by insertion */
 #define MANY 256  /* numbers that are worth a look at their ranges' maxima first */
 #define RANGES 64 /* a multiple of VECTOR_FLOATS, and at least FEW */
+#define RANGE_VECTORS (RANGES / VECTOR_FLOATS)
 
 static float key(float c)
 {
@@ -59,16 +60,18 @@ static void list_stronger(uint32_t *index, const float *c, size_t k, uint32_t la
 }
 
 /* A number that k of c's first RANGES * n numbers reach: the k-th largest of the ranges' maxima. top (RANGES):
- * these maxima; number i belongs to range i / (n VECTOR_FLOATS) * VECTOR_FLOATS + i mod VECTOR_FLOATS. */
+ * these maxima; number i belongs to range i mod RANGES. */
 static float bound(float *restrict top, const float *restrict c, size_t n, size_t k)
 {
+    vector largest[RANGE_VECTORS];
     float strongest[FEW]; /* descending */
-    for (size_t r = 0; r < RANGES; r += VECTOR_FLOATS) {
-        vector largest = (vector){0} - INFINITY;
-        for (size_t i = 0; i < n; i++)
-            largest = vector_max(vector_load(c + r * n + i * VECTOR_FLOATS), largest);
-        vector_store(top + r, largest);
-    }
+    for (size_t r = 0; r < RANGE_VECTORS; r++)
+        largest[r] = (vector){0} - INFINITY;
+    for (size_t i = 0; i < n; i++)
+        for (size_t r = 0; r < RANGE_VECTORS; r++)
+            largest[r] = vector_max(vector_load(c + i * RANGES + r * VECTOR_FLOATS), largest[r]);
+    for (size_t r = 0; r < RANGE_VECTORS; r++)
+        vector_store(top + r * VECTOR_FLOATS, largest[r]);
     for (size_t a = 0; a < k; a++)
         strongest[a] = -INFINITY;
     for (size_t r = 0; r < RANGES; r++)
@@ -110,10 +113,9 @@ static bool few_of_many(uint32_t *index, const float *c, size_t n, size_t k)
     if (!(least > -INFINITY))
         return false;
     for (size_t r = 0; r < RANGES; r++) {
-        const size_t first = r / VECTOR_FLOATS * VECTOR_FLOATS * length + r % VECTOR_FLOATS;
-        for (size_t a = 0; top[r] >= least && a < length; a++)
-            if (c[first + a * VECTOR_FLOATS] >= least)
-                count = admit(index, c, (uint32_t)(first + a * VECTOR_FLOATS), count, k);
+        for (size_t i = r; top[r] >= least && i < length * RANGES; i += RANGES)
+            if (c[i] >= least)
+                count = admit(index, c, (uint32_t)i, count, k);
     }
     for (size_t i = length * RANGES; i < n; i++)
         if (c[i] >= least)
