@@ -19,7 +19,7 @@
 #include "vector.h"
 
 #define DRIVE_TILE (8 * VECTOR_FLOATS) /* units of a tile: their sums fill half of the registers or less */
-#define DRIVE_FRAMES 64                /* frames of a block at most */
+#define DRIVE_FRAMES 48                /* frames of a block at most */
 #define DRIVE_GROUP 16                 /* frames that drive_again has side by side */
 
 /* A block of frames, laid out for drives. */
