@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "cpu.h"
 #include "invariant_body.h"
 #include "memory.h"
 
@@ -43,13 +44,32 @@ static int check_config(const struct invariant_config *config)
     return KERNEL_EINVAL;
 }
 
+/* By instruction set. */
+static const struct invariant_body *const topo_bodies[CPU_SETS] = {
+    &topo_body_cpu,
+#ifdef LOOM_X86_SETS
+    &topo_body_avx2,
+    &topo_body_avx512,
+#endif
+};
+static const struct invariant_body *const smooth_bodies[CPU_SETS] = {
+    &smooth_body_cpu,
+#ifdef LOOM_X86_SETS
+    &smooth_body_avx2,
+    &smooth_body_avx512,
+#endif
+};
+
 static int choose_body(const struct invariant_body **body, enum invariant_rule rule,
                        enum kernel_backend backend)
 {
+    const int set = cpu_set();
     switch (backend) {
     case KERNEL_AUTO:
     case KERNEL_CPU:
-        *body = rule == INVARIANT_TOPO ? &topo_body_cpu : &smooth_body_cpu;
+        if (set < 0)
+            return set;
+        *body = rule == INVARIANT_TOPO ? topo_bodies[set] : smooth_bodies[set];
         return KERNEL_OK;
     case KERNEL_REFERENCE:
         *body = &invariant_body_ref;

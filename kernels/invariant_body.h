@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "invariant.h"
+#include "set.h"
 
 struct invariant_body {
     const char *name;
@@ -29,6 +30,8 @@ struct invariant_body {
 extern const struct invariant_body invariant_body_ref; /* invariant_ref.c: both rules, double, plain C */
 extern const struct invariant_body topo_body_cpu;      /* topo_cpu.c: float */
 extern const struct invariant_body smooth_body_cpu;    /* smooth_cpu.c: float */
+extern const struct invariant_body topo_body_avx2, topo_body_avx512; /* the same for other sets: set.h */
+extern const struct invariant_body smooth_body_avx2, smooth_body_avx512;
 
 /* What a layer of either rule remembers from frame to frame within a pass, in double; all 0 when a pass
  * begins. */

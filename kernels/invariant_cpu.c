@@ -7,15 +7,15 @@
 #include "invariant.h"
 #include "winners.h"
 
-void columns_set(float *columns, const float *U, size_t M, size_t N, size_t stride)
+void columns_set_cpu(float *columns, const float *U, size_t M, size_t N, size_t stride)
 {
     for (size_t j = 0; j < N; j++)
         for (size_t i = 0; i < M; i++)
             columns[j * stride + i] = fmaxf(U[i * N + j], INVARIANT_FLOOR);
 }
 
-void columns_drive(float *restrict d, const float *restrict columns, const uint32_t *index,
-                   const float *value, size_t count, size_t stride)
+void columns_drive_cpu(float *restrict d, const float *restrict columns, const uint32_t *index,
+                       const float *value, size_t count, size_t stride)
 {
     memset(d, 0, stride * sizeof *d);
     for (size_t a = 0; a < count; a++) {
@@ -25,7 +25,7 @@ void columns_drive(float *restrict d, const float *restrict columns, const uint3
     }
 }
 
-void columns_keep_winners(float *d, uint32_t *chosen, size_t M, size_t m)
+void columns_keep_winners_cpu(float *d, uint32_t *chosen, size_t M, size_t m)
 {
     if (m == 0)
         return;
@@ -38,8 +38,8 @@ void columns_keep_winners(float *d, uint32_t *chosen, size_t M, size_t m)
     }
 }
 
-size_t columns_active(uint32_t *index, float *value, const uint32_t *code_index, const float *code_value,
-                      size_t k)
+size_t columns_active_cpu(uint32_t *index, float *value, const uint32_t *code_index, const float *code_value,
+                          size_t k)
 {
     size_t count = 0;
     for (size_t a = 0; a < k; a++)

@@ -9,18 +9,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "set.h"
+
 /* columns (N x stride) from U (M x N), raised to INVARIANT_FLOOR. */
-void columns_set(float *columns, const float *U, size_t M, size_t N, size_t stride);
+void columns_set_cpu(float *columns, const float *U, size_t M, size_t N, size_t stride);
 
 /* d (stride) = sum over the count listed columns of value * column. */
-void columns_drive(float *d, const float *columns, const uint32_t *index, const float *value, size_t count,
-                   size_t stride);
+void columns_drive_cpu(float *d, const float *columns, const uint32_t *index, const float *value,
+                       size_t count, size_t stride);
 
 /* Keep the m largest of d (M), 0 for the rest; m = 0: keep all. chosen: M, working memory. */
-void columns_keep_winners(float *d, uint32_t *chosen, size_t M, size_t m);
+void columns_keep_winners_cpu(float *d, uint32_t *chosen, size_t M, size_t m);
 
 /* index, value (count, returned): the entries of a code (k) that are not 0. */
-size_t columns_active(uint32_t *index, float *value, const uint32_t *code_index, const float *code_value,
-                      size_t k);
+size_t columns_active_cpu(uint32_t *index, float *value, const uint32_t *code_index, const float *code_value,
+                          size_t k);
 
 #endif

@@ -9,33 +9,43 @@
 #include <stddef.h>
 
 #include "memory.h"
+#include "vector.h"
+
+#define LANE_VECTORS (MEMORY_LANES / VECTOR_FLOATS)
 
 /* Add up the partial sums, halves onto halves. */
-static inline float lanes_fold(float *partial)
+static inline float lanes_fold(const vector *partial)
 {
+    float lanes[MEMORY_LANES];
+    for (size_t s = 0; s < LANE_VECTORS; s++)
+        vector_store(lanes + s * VECTOR_FLOATS, partial[s]);
     for (size_t width = MEMORY_LANES / 2; width > 0; width /= 2)
         for (size_t l = 0; l < width; l++)
-            partial[l] += partial[l + width];
-    return partial[0];
+            lanes[l] += lanes[l + width];
+    return lanes[0];
 }
 
 /* sum of a (n), n a multiple of MEMORY_LANES. */
-static inline float lanes_sum(const float *restrict a, size_t n)
+static inline float lanes_sum(const float *a, size_t n)
 {
-    float partial[MEMORY_LANES] = {0};
+    vector partial[LANE_VECTORS];
+    for (size_t s = 0; s < LANE_VECTORS; s++)
+        partial[s] = (vector){0};
     for (size_t q = 0; q < n; q += MEMORY_LANES)
-        for (size_t l = 0; l < MEMORY_LANES; l++)
-            partial[l] += a[q + l];
+        for (size_t s = 0; s < LANE_VECTORS; s++)
+            partial[s] += vector_load(a + q + s * VECTOR_FLOATS);
     return lanes_fold(partial);
 }
 
 /* sum of a b (n), n a multiple of MEMORY_LANES. */
-static inline float lanes_dot(const float *restrict a, const float *restrict b, size_t n)
+static inline float lanes_dot(const float *a, const float *b, size_t n)
 {
-    float partial[MEMORY_LANES] = {0};
+    vector partial[LANE_VECTORS];
+    for (size_t s = 0; s < LANE_VECTORS; s++)
+        partial[s] = (vector){0};
     for (size_t q = 0; q < n; q += MEMORY_LANES)
-        for (size_t l = 0; l < MEMORY_LANES; l++)
-            partial[l] += a[q + l] * b[q + l];
+        for (size_t s = 0; s < LANE_VECTORS; s++)
+            partial[s] += vector_load(a + q + s * VECTOR_FLOATS) * vector_load(b + q + s * VECTOR_FLOATS);
     return lanes_fold(partial);
 }
 

@@ -76,7 +76,7 @@ static int smooth_new(void **layer_p, const struct invariant_config *config)
 static void smooth_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
-    columns_set(self->U, U, self->M, self->config.N, self->stride);
+    columns_set_cpu(self->U, U, self->M, self->config.N, self->stride);
 }
 
 static void smooth_get_weights(const void *layer, float *U)
@@ -185,9 +185,9 @@ static int smooth_run(void *layer, float *activations, float *residual, const ui
     struct layer *self = layer;
     const float rate = learn ? (float)self->config.reconstruction_rate : 0;
     for (size_t t = 0; t < n; t++) {
-        size_t count = columns_active(self->index, self->value, index + t * k, value + t * k, k);
-        columns_drive(self->io, self->U, self->index, self->value, count, self->stride);
-        columns_keep_winners(self->io, self->chosen, self->M, self->config.winners);
+        size_t count = columns_active_cpu(self->index, self->value, index + t * k, value + t * k, k);
+        columns_drive_cpu(self->io, self->U, self->index, self->value, count, self->stride);
+        columns_keep_winners_cpu(self->io, self->chosen, self->M, self->config.winners);
         if (learn)
             smooth(self);
         reconstruct(self, residual + 2 * t, count, rate);
@@ -198,7 +198,7 @@ static int smooth_run(void *layer, float *activations, float *residual, const ui
 }
 
 const struct invariant_body smooth_body_cpu = {
-    .name = "cpu",
+    .name = SET_BODY,
     .new = smooth_new,
     .destroy = smooth_destroy,
     .set_weights = smooth_set_weights,

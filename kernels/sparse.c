@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "cpu.h"
 #include "memory.h"
 #include "sparse_body.h"
 
@@ -29,12 +30,24 @@ static int check_config(const struct sparse_config *config)
     return KERNEL_OK;
 }
 
+/* By instruction set. */
+static const struct sparse_body *const cpu_bodies[CPU_SETS] = {
+    &sparse_body_cpu,
+#ifdef LOOM_X86_SETS
+    &sparse_body_avx2,
+    &sparse_body_avx512,
+#endif
+};
+
 static int choose_body(const struct sparse_body **body, enum kernel_backend backend)
 {
+    const int set = cpu_set();
     switch (backend) {
     case KERNEL_AUTO:
     case KERNEL_CPU:
-        *body = &sparse_body_cpu;
+        if (set < 0)
+            return set;
+        *body = cpu_bodies[set];
         return KERNEL_OK;
     case KERNEL_REFERENCE:
         *body = &sparse_body_ref;
@@ -109,9 +122,9 @@ void sparse_load_state(struct sparse *self, const void *state)
 
 static bool valid_frames(const float *frames, size_t count)
 {
-    bool valid = true;
+    int valid = 1; /* as wide as a float, so that the loop vectorises */
     for (size_t q = 0; q < count; q++)
-        valid &= frames[q] >= 0 && frames[q] <= 1; /* false for NaN */
+        valid &= (frames[q] >= 0) & (frames[q] <= 1); /* false for NaN */
     return valid;
 }
 

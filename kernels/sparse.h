@@ -47,7 +47,7 @@ int sparse_new(struct sparse **self_p, const struct sparse_config *config,
 /* Free the layer and null the pointer; harmless on NULL. */
 void sparse_destroy(struct sparse **self_p);
 
-/* The name of the body that computes: "reference", "cpu", ... A static string. */
+/* The name of the body that computes: "reference", "cpu", "cpu-avx2", ... A static string. */
 const char *sparse_body(const struct sparse *self);
 
 /* Set all weights, W (N x P, >= 0; raised to the floor where the body keeps one). */

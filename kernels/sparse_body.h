@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "set.h"
 #include "sparse.h"
 
 struct sparse_body {
@@ -25,8 +26,9 @@ struct sparse_body {
                bool learn);
 };
 
-extern const struct sparse_body sparse_body_ref; /* sparse_ref.c: double, plain C */
-extern const struct sparse_body sparse_body_cpu; /* sparse_cpu.c: float */
+extern const struct sparse_body sparse_body_ref;                      /* sparse_ref.c: double, plain C */
+extern const struct sparse_body sparse_body_cpu;                      /* sparse_cpu.c: float */
+extern const struct sparse_body sparse_body_avx2, sparse_body_avx512; /* the same for other sets: set.h */
 
 /* The specification: one frame. Out: index (k) ascending, value (k), residual (2), W (N x P) if `learn`. In:
  * v (P). work: 2 N + P doubles. */

@@ -1,17 +1,18 @@
-/* The sparse layer in float on the CPU.
+/* The sparse layer in float on the CPU: exact look-ahead.
  *
- * Weights lie pixel-major, W' (P x stride): the drive of all units is then a sum of whole rows, one for each
- * pixel that is not 0 (four fifths of a digit are), with units side by side in the vector lanes and no
- * reduction. The k winners' columns are gathered into k short rows, learn there, and go back.
+ * Only the k winners' weights change in a frame. So the drives of a block of coming frames are computed at once,
+ * with the weights of the block's start; then the frames are gone through in order, and whenever units have
+ * learned, their drives in the rest of the block are computed again. drive.h sees to it that a drive has the
+ * same bits either way, so that no result depends on where a block begins or how frames come in calls.
  *
- * No result depends on what else is in the call: a frame's drive is computed from that frame and the weights
- * alone. That is also the place for look-ahead: the drives of a block of frames can be had at once with the
- * weights of the block's start, if afterwards `finish_frame` first computes again the drives of the units
- * that have learned since. */
+ * Weights lie twice: in rows, where the winners learn, and in tiles, where the drives of a block come from. A row
+ * that has learned is stale in its tile until the next block has need of the tile. */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "drive.h"
 #include "lanes.h"
 #include "lateral.h"
 #include "memory.h"
@@ -23,17 +24,18 @@
 struct layer {
     struct sparse_config config;
     size_t N;
-    size_t stride;   /* N padded; padding stays 0 */
-    size_t padded;   /* P padded; padding stays 0 */
-    float *W;        /* P x stride: W[q * stride + i] is unit i's weight of pixel q */
-    float *p;        /* stride: drive */
-    float *c;        /* N: drive after lateral excitation */
-    float *box;      /* working memory of lateral_cpu */
-    uint32_t *pixel; /* P: the pixels of the frame that are not 0 ... */
-    float *level;    /* P: ... and their values */
-    float *rows;     /* k x padded: the winners' weights */
-    float *r;        /* padded: reconstruction */
-    float *step;     /* padded: rate * (v - r) / max(r, PRECISION) */
+    size_t stride; /* N padded, and so that drives of neighbouring frames do not compete for a cache line */
+    size_t padded; /* P padded; padding stays 0 */
+    float *W;      /* N x padded: the weights */
+    float *tiles;  /* the same in tiles: drive.h */
+    bool *stale;   /* N: the unit's weights in its tile are old */
+    float *sum;    /* N: sum of the unit's weights */
+    float *p;      /* DRIVE_FRAMES x stride: drives of a block */
+    float *c;      /* N: drive after lateral excitation */
+    float *box;    /* working memory of lateral_cpu */
+    float *v;      /* padded: the frame; padding stays 0 */
+    float *lowest; /* padded: SPARSE_FLOOR, and 0 for the padding */
+    struct drive_frames block;
 };
 
 static void cpu_destroy(void *layer)
@@ -42,15 +44,25 @@ static void cpu_destroy(void *layer)
     if (!self)
         return;
     free(self->W);
+    free(self->tiles);
+    free(self->stale);
+    free(self->sum);
     free(self->p);
     free(self->c);
     free(self->box);
-    free(self->pixel);
-    free(self->level);
-    free(self->rows);
-    free(self->r);
-    free(self->step);
+    free(self->v);
+    free(self->lowest);
+    drive_fini_cpu(&self->block);
     free(self);
+}
+
+/* All units' weights have been written: nothing that was made from the old ones is good. */
+static void renew(struct layer *self)
+{
+    for (size_t i = 0; i < self->N; i++) {
+        self->sum[i] = lanes_sum(self->W + i * self->padded, self->padded);
+        self->stale[i] = true;
+    }
 }
 
 static int cpu_new(void **layer_p, const struct sparse_config *config)
@@ -61,23 +73,26 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
         return KERNEL_ENOMEM;
     self->config = *config;
     self->N = config->Kx * config->Ky;
-    self->stride = memory_padded(self->N);
+    self->stride = memory_padded(self->N) + MEMORY_LANES;
     self->padded = memory_padded(config->P);
-    if (!(self->W = memory_new(config->P, self->stride * sizeof *self->W)) ||
-        !(self->p = memory_new(self->stride, sizeof *self->p)) ||
+    if (!(self->W = memory_new(self->N, self->padded * sizeof *self->W)) ||
+        !(self->tiles = memory_new(memory_padded(self->N), config->P * sizeof *self->tiles)) ||
+        !(self->stale = memory_new(self->N, sizeof *self->stale)) ||
+        !(self->sum = memory_new(self->N, sizeof *self->sum)) ||
+        !(self->p = memory_new(self->stride, DRIVE_FRAMES * sizeof *self->p)) ||
         !(self->c = memory_new(self->N, sizeof *self->c)) ||
         !(self->box = memory_new(lateral_work(config->Kx, config->Ky), sizeof *self->box)) ||
-        !(self->pixel = memory_new(config->P, sizeof *self->pixel)) ||
-        !(self->level = memory_new(config->P, sizeof *self->level)) ||
-        !(self->rows = memory_new(config->k, self->padded * sizeof *self->rows)) ||
-        !(self->r = memory_new(self->padded, sizeof *self->r)) ||
-        !(self->step = memory_new(self->padded, sizeof *self->step))) {
+        !(self->v = memory_new(self->padded, sizeof *self->v)) ||
+        !(self->lowest = memory_new(self->padded, sizeof *self->lowest)) ||
+        drive_init_cpu(&self->block, config->P)) {
         cpu_destroy(self);
         return KERNEL_ENOMEM;
     }
     for (size_t q = 0; q < config->P; q++)
-        for (size_t i = 0; i < self->N; i++)
-            self->W[q * self->stride + i] = SPARSE_FLOOR;
+        self->lowest[q] = SPARSE_FLOOR;
+    for (size_t i = 0; i < self->N; i++)
+        memcpy(self->W + i * self->padded, self->lowest, config->P * sizeof *self->W);
+    renew(self);
     *layer_p = self;
     return KERNEL_OK;
 }
@@ -86,9 +101,10 @@ static void cpu_set_weights(void *layer, const float *W)
 {
     struct layer *self = layer;
     const size_t P = self->config.P;
-    for (size_t q = 0; q < P; q++)
-        for (size_t i = 0; i < self->N; i++)
-            self->W[q * self->stride + i] = fmaxf(W[i * P + q], SPARSE_FLOOR);
+    for (size_t i = 0; i < self->N; i++)
+        for (size_t q = 0; q < P; q++)
+            self->W[i * self->padded + q] = fmaxf(W[i * P + q], SPARSE_FLOOR);
+    renew(self);
 }
 
 static void cpu_get_weights(const void *layer, float *W)
@@ -96,8 +112,7 @@ static void cpu_get_weights(const void *layer, float *W)
     const struct layer *self = layer;
     const size_t P = self->config.P;
     for (size_t i = 0; i < self->N; i++)
-        for (size_t q = 0; q < P; q++)
-            W[i * P + q] = self->W[q * self->stride + i];
+        memcpy(W + i * P, self->W + i * self->padded, P * sizeof *W);
 }
 
 /* The weights are all there is. */
@@ -119,104 +134,102 @@ static void cpu_load_state(void *layer, const void *state)
     (void)state;
 }
 
-/* pixel, level: the entries of v (P) that are not 0; returns how many. */
-static size_t list_pixels(uint32_t *pixel, float *level, const float *v, size_t P)
+/* Write the rows of a tile's units that have learned into the tile (P x width). */
+static void refresh_tile(struct layer *self, float *restrict tile, size_t first, size_t width)
 {
-    size_t count = 0;
-    for (size_t q = 0; q < P; q++) {
-        pixel[count] = (uint32_t)q;
-        level[count] = v[q];
-        count += v[q] > 0;
-    }
-    return count;
+    const float *row[DRIVE_TILE];
+    size_t place[DRIVE_TILE], count = 0;
+    for (size_t i = first; i < first + width && i < self->N; i++)
+        if (self->stale[i]) {
+            place[count] = i - first;
+            row[count++] = self->W + i * self->padded;
+            self->stale[i] = false;
+        }
+    for (size_t q = 0; count > 0 && q < self->config.P; q++)
+        for (size_t a = 0; a < count; a++)
+            tile[q * width + place[a]] = row[a][q];
 }
 
-/* p (stride) = W v, from the `count` listed pixels, four at a time. */
-static void drive(float *restrict p, const float *restrict W, const uint32_t *pixel, const float *level,
-                  size_t count, size_t stride)
+/* self->p = the drives of the block. */
+static void sweep(struct layer *self)
 {
-    memset(p, 0, stride * sizeof *p);
-    size_t a = 0;
-    for (; a + 4 <= count; a += 4) {
-        const float *w0 = W + pixel[a] * stride, *w1 = W + pixel[a + 1] * stride;
-        const float *w2 = W + pixel[a + 2] * stride, *w3 = W + pixel[a + 3] * stride;
-        float v0 = level[a], v1 = level[a + 1], v2 = level[a + 2], v3 = level[a + 3];
-        for (size_t i = 0; i < stride; i++)
-            p[i] += (v0 * w0[i] + v1 * w1[i]) + (v2 * w2[i] + v3 * w3[i]);
-    }
-    for (; a < count; a++)
-        for (size_t i = 0; i < stride; i++)
-            p[i] += level[a] * W[pixel[a] * stride + i];
-}
-
-/* rows (k x padded) = the weights of the k units in index. */
-static void gather(float *restrict rows, const float *restrict W, const uint32_t *index,
-                   const struct layer *self)
-{
-    for (size_t q = 0; q < self->config.P; q++)
-        for (size_t a = 0; a < self->config.k; a++)
-            rows[a * self->padded + q] = W[q * self->stride + index[a]];
-}
-
-static void scatter(float *restrict W, const float *restrict rows, const uint32_t *index,
-                    const struct layer *self)
-{
-    for (size_t q = 0; q < self->config.P; q++)
-        for (size_t a = 0; a < self->config.k; a++)
-            W[q * self->stride + index[a]] = rows[a * self->padded + q];
-}
-
-/* row (P) *= 1 + p * step, element by element, not below the floor. */
-static void learn_row(float *restrict row, const float *restrict step, float p, size_t P)
-{
-    for (size_t q = 0; q < P; q++) {
-        float w = row[q] * (1 + p * step[q]);
-        row[q] = w > SPARSE_FLOOR ? w : SPARSE_FLOOR;
+    const size_t N = memory_padded(self->N);
+    for (size_t first = 0; first < N; first += DRIVE_TILE) {
+        const size_t width = N - first < DRIVE_TILE ? N - first : DRIVE_TILE;
+        float *tile = self->tiles + first * self->config.P;
+        refresh_tile(self, tile, first, width);
+        drive_tile_cpu(self->p + first, tile, &self->block, width, self->stride);
     }
 }
 
-/* residual (2) = |v - r|^2, |v|^2; r (padded) is overwritten. */
-static void measure(float *residual, float *restrict r, float *restrict scratch, const float *restrict v,
-                    size_t P, size_t padded)
+/* All steps of the rule on as many pixels as a vector holds, from q on: reconstruct them from the k rows, measure,
+ * let the rows learn and add them up. Returns the squared residual; sums (k, LANE_VECTORS
+ * apart) are added to. */
+VECTOR_INLINE vector learn_pixels(vector *restrict sums, float *const *row, const float *p, const float *v,
+                                  const float *lowest, float rate, size_t q, size_t k, bool learn)
 {
-    for (size_t q = 0; q < P; q++) {
-        r[q] = v[q] - r[q];
-        scratch[q] = v[q];
+    vector r = {0};
+    for (size_t a = 0; a < k; a++)
+        r += p[a] * vector_load(row[a] + q);
+    const vector e = vector_load(v + q) - r, least = vector_load(lowest + q);
+    if (learn) {
+        const vector step = rate * e / vector_max(r, (vector){0} + PRECISION);
+        for (size_t a = 0; a < k; a++) {
+            vector w = vector_max(vector_load(row[a] + q) * (1 + p[a] * step), least);
+            vector_store(row[a] + q, w);
+            sums[a * LANE_VECTORS] += w;
+        }
     }
-    residual[0] = lanes_dot(r, r, padded);
-    residual[1] = lanes_dot(scratch, scratch, padded);
+    return e * e;
 }
 
-/* All that follows the drive self->p of frame v. */
-static void finish_frame(struct layer *self, uint32_t *index, float *value, float *residual, const float *v,
+/* |v - r|^2 of frame v (padded), and if `learn` the update of the k rows; sum[a]: of row a after that. */
+VECTOR_INLINE float learn_rows(float *sum, float *const *row, const float *p, const float *v,
+                               const float *lowest, float rate, size_t padded, size_t k, bool learn)
+{
+    vector residual[LANE_VECTORS], sums[SPARSE_WINNERS_MAX][LANE_VECTORS];
+    for (size_t s = 0; s < LANE_VECTORS; s++) {
+        residual[s] = (vector){0};
+        for (size_t a = 0; a < k; a++)
+            sums[a][s] = (vector){0};
+    }
+    for (size_t q = 0; q < padded; q += MEMORY_LANES)
+        for (size_t s = 0; s < LANE_VECTORS; s++)
+            residual[s] +=
+                learn_pixels(&sums[0][s], row, p, v, lowest, rate, q + s * VECTOR_FLOATS, k, learn);
+    for (size_t a = 0; learn && a < k; a++)
+        sum[a] = lanes_fold(sums[a]);
+    return lanes_fold(residual);
+}
+
+/* All that follows the drives p (N) of frame f of the block. */
+static void finish_frame(struct layer *self, uint32_t *index, float *value, float *residual, size_t f,
                          bool learn)
 {
-    const size_t P = self->config.P, k = self->config.k, padded = self->padded;
+    const size_t P = self->config.P, k = self->config.k;
+    const float *drives = self->p + f * self->stride;
     const float rate = (float)self->config.rate;
-    float *r = self->r, *step = self->step;
+    float p[SPARSE_WINNERS_MAX], sum[SPARSE_WINNERS_MAX], *row[SPARSE_WINNERS_MAX];
 
-    lateral_cpu(self->c, self->p, self->box, (float)self->config.strength, self->config.radius,
+    lateral_cpu(self->c, drives, self->box, (float)self->config.strength, self->config.radius,
                 self->config.Kx, self->config.Ky);
     winners_cpu(index, self->c, self->N, k);
-    gather(self->rows, self->W, index, self);
-
-    memset(r, 0, padded * sizeof *r);
     for (size_t a = 0; a < k; a++) {
-        const float *row = self->rows + a * padded, p = self->p[index[a]];
-        for (size_t q = 0; q < P; q++)
-            r[q] += p * row[q];
+        p[a] = drives[index[a]];
+        row[a] = self->W + index[a] * self->padded;
     }
-    if (learn) {
-        for (size_t q = 0; q < P; q++)
-            step[q] = rate * (v[q] - r[q]) / (r[q] > PRECISION ? r[q] : PRECISION);
-        for (size_t a = 0; a < k; a++)
-            learn_row(self->rows + a * padded, step, self->p[index[a]], P);
-        scatter(self->W, self->rows, index, self);
+    memcpy(self->v, self->block.v + f * P, P * sizeof *self->v);
+    residual[0] = k == 4 ? learn_rows(sum, row, p, self->v, self->lowest, rate, self->padded, 4, learn)
+                         : learn_rows(sum, row, p, self->v, self->lowest, rate, self->padded, k, learn);
+    residual[1] = lanes_dot(self->v, self->v, self->padded);
+    for (size_t a = 0; learn && a < k; a++) {
+        self->sum[index[a]] = sum[a];
+        self->stale[index[a]] = true;
     }
     for (size_t a = 0; a < k; a++)
-        value[a] =
-            self->p[index[a]] / lanes_sum(self->rows + a * padded, padded); /* > 0, thanks to the floor */
-    measure(residual, r, step, v, P, padded);
+        value[a] = p[a] / self->sum[index[a]]; /* > 0, thanks to the floor */
+    if (learn && f + 1 < self->block.n)
+        drive_again_cpu(self->p, (const float *const *)row, index, k, &self->block, f + 1, self->stride);
 }
 
 static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
@@ -224,17 +237,17 @@ static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, 
 {
     struct layer *self = layer;
     const size_t P = self->config.P, k = self->config.k;
-    for (size_t t = 0; t < n; t++) {
-        const float *v = frames + t * P;
-        size_t count = list_pixels(self->pixel, self->level, v, P);
-        drive(self->p, self->W, self->pixel, self->level, count, self->stride);
-        finish_frame(self, index + t * k, value + t * k, residual + 2 * t, v, learn);
+    for (size_t t = 0; t < n; t += DRIVE_FRAMES) {
+        drive_prepare_cpu(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES, learn);
+        sweep(self);
+        for (size_t f = 0; f < self->block.n; f++)
+            finish_frame(self, index + (t + f) * k, value + (t + f) * k, residual + 2 * (t + f), f, learn);
     }
     return KERNEL_OK;
 }
 
 const struct sparse_body sparse_body_cpu = {
-    .name = "cpu",
+    .name = SET_BODY,
     .new = cpu_new,
     .destroy = cpu_destroy,
     .set_weights = cpu_set_weights,

@@ -32,6 +32,7 @@
 #include "lanes.h"
 #include "lateral.h"
 #include "memory.h"
+#include "vector.h"
 
 #define PRECISION 1e-10F
 #define SCALE_MIN 1e-6
@@ -41,6 +42,11 @@
 #define COUNTED_MIN 1e-28F /* a smaller one does not matter to a bound: r_j is compared with 1e-10 */
 #define MARGIN 0.01        /* of a bound, in powers of two: rounding of one r_j ... */
 #define MARGIN_STEP 1e-6   /* ... and of every step since */
+
+/* A register full of doubles. */
+#define WIDE_DOUBLES (VECTOR_FLOATS / 2)
+typedef double wide __attribute__((vector_size(8 * WIDE_DOUBLES), aligned(8), may_alias));
+typedef int64_t wide_mask __attribute__((vector_size(8 * WIDE_DOUBLES)));
 
 struct head {
     uint64_t t;   /* frames of the pass so far */
@@ -157,7 +163,7 @@ static int topo_new(void **layer_p, const struct invariant_config *config)
 static void topo_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
-    columns_set(self->U, U, self->M, self->config.N, self->stride);
+    columns_set_cpu(self->U, U, self->M, self->config.N, self->stride);
     for (size_t i = 0; i < self->M; i++)
         self->scale[i] = 1;
     expire_all(self);
@@ -202,29 +208,38 @@ static void topo_begin_pass(void *layer)
 /* d = the winners of L_I (U s) */
 static void excite(struct layer *self, size_t count)
 {
-    columns_drive(self->drive, self->U, self->index, self->value, count, self->stride);
+    columns_drive_cpu(self->drive, self->U, self->index, self->value, count, self->stride);
     for (size_t i = 0; i < self->M; i++)
         self->drive[i] *= (float)self->scale[i];
     lateral_cpu(self->d, self->drive, self->box, (float)self->config.strength, self->config.radius,
                 self->config.Ix, self->config.Iy);
-    columns_keep_winners(self->d, self->chosen, self->M, self->config.winners);
+    columns_keep_winners_cpu(self->d, self->chosen, self->M, self->config.winners);
 }
 
 /* io += leak (d - io), written without a difference that could cancel, and what that does to the bounds.
- * Returns the largest io. */
+ * Returns the largest io. Padding of io and d is 0. */
 static float integrate(struct layer *self)
 {
     const float leak = (float)self->config.leak, keep = (float)(1 - self->config.leak);
-    float largest = 0, least = INFINITY; /* output; growth of an output */
-    for (size_t i = 0; i < self->M; i++) {
-        float before = self->io[i], now = keep * before + leak * self->d[i];
-        now = now < OUTPUT_MIN ? 0 : now;
-        if (before > COUNTED_MIN)
-            least = fminf(least, now / before);
-        largest = fmaxf(largest, now);
-        self->io[i] = now;
-        self->gain[i] = now * (float)self->scale[i];
+    const vector infinity = (vector){0} + INFINITY;
+    vector largest_of = {0}, least_of = infinity; /* lane by lane: output; growth of an output */
+    float lanes[VECTOR_FLOATS], largest = 0, least = INFINITY;
+    for (size_t i = 0; i < self->stride; i += VECTOR_FLOATS) {
+        vector before = vector_load(self->io + i), now = keep * before + leak * vector_load(self->d + i);
+        now = vector_choose(now >= OUTPUT_MIN, now, (vector){0});
+        vector growth = vector_choose(before > COUNTED_MIN, now / before, infinity);
+        least_of = vector_choose(growth < least_of, growth, least_of);
+        largest_of = vector_max(now, largest_of);
+        vector_store(self->io + i, now);
     }
+    vector_store(lanes, largest_of);
+    for (size_t l = 0; l < VECTOR_FLOATS; l++)
+        largest = lanes[l] > largest ? lanes[l] : largest;
+    vector_store(lanes, least_of);
+    for (size_t l = 0; l < VECTOR_FLOATS; l++)
+        least = lanes[l] < least ? lanes[l] : least;
+    for (size_t i = 0; i < self->M; i++)
+        self->gain[i] = self->io[i] * (float)self->scale[i];
     if (!(least > OUTPUT_MIN))
         expire_all(self);
     else if (least < INFINITY)
@@ -280,11 +295,28 @@ static float step_of(float rate, float s, float r)
     return rate * (s - r) / (r > PRECISION ? r : PRECISION);
 }
 
+/* Whether any of MEMORY_LANES columns is due. */
+static inline bool any_due(const double *due, double depth)
+{
+    int64_t lanes[WIDE_DOUBLES], any = 0;
+    wide_mask held = {0};
+    for (size_t l = 0; l < MEMORY_LANES; l += WIDE_DOUBLES)
+        held |= *(const wide *)(due + l) <= depth;
+    memcpy(lanes, &held, sizeof lanes);
+    for (size_t l = 0; l < WIDE_DOUBLES; l++)
+        any |= lanes[l];
+    return any;
+}
+
 /* Compute again the columns that are due, none of them active; correct the low ones. */
 static void correct_low(struct layer *self)
 {
     const double depth = self->head->depth;
     for (size_t j = 0; j < self->config.N; j++) {
+        while (j % MEMORY_LANES == 0 && j < self->config.N && !any_due(self->due + j, depth))
+            j += MEMORY_LANES;
+        if (j >= self->config.N)
+            break;
         if (depth < self->due[j])
             continue;
         float *restrict column = self->U + j * self->stride;
@@ -302,14 +334,18 @@ static void correct_low(struct layer *self)
 
 static void learn_lazily(struct layer *self, size_t count, float largest)
 {
-    double smallest = 1;
+    float *restrict regain = self->regain, *restrict lowest = self->lowest;
+    const float *restrict io = self->io;
+    double *restrict scale = self->scale;
+    int64_t small = 0; /* as wide as a scale, so that the loop vectorises */
     for (size_t i = 0; i < self->M; i++) {
-        float decay = self->inactive_rate * self->io[i];
-        self->regain[i] = 1 / (1 - decay);
-        self->scale[i] *= 1 - (double)decay;
-        self->lowest[i] = INVARIANT_FLOOR / (float)self->scale[i];
-        smallest = fmin(smallest, self->scale[i]);
+        float decay = self->inactive_rate * io[i];
+        regain[i] = 1 / (1 - decay);
+        scale[i] *= 1 - (double)decay;
+        lowest[i] = INVARIANT_FLOOR / (float)scale[i];
     }
+    for (size_t i = 0; i < self->M; i++)
+        small |= scale[i] < SCALE_MIN;
     for (size_t a = 0; a < count; a++) {
         size_t j = self->index[a];
         learn_column(self->U + j * self->stride, self->io, self->regain, self->lowest,
@@ -321,7 +357,7 @@ static void learn_lazily(struct layer *self, size_t count, float largest)
     for (size_t a = 0; a < count; a++)
         self->due[self->index[a]] = -INFINITY; /* ... but in the next frame */
     self->head->depth += MARGIN_STEP - log2(1 - (double)(self->inactive_rate * largest));
-    if (smallest < SCALE_MIN)
+    if (small)
         fold(self);
 }
 
@@ -361,7 +397,7 @@ static void normalize(struct layer *self)
 static void step(struct layer *self, float *activation, float *residual, const uint32_t *index,
                  const float *value, size_t k, bool learn)
 {
-    size_t count = columns_active(self->index, self->value, index, value, k);
+    size_t count = columns_active_cpu(self->index, self->value, index, value, k);
     excite(self, count);
     float largest = integrate(self);
     reconstruct(self, residual, count);
@@ -387,7 +423,7 @@ static int topo_run(void *layer, float *activations, float *residual, const uint
 }
 
 const struct invariant_body topo_body_cpu = {
-    .name = "cpu",
+    .name = SET_BODY,
     .new = topo_new,
     .destroy = topo_destroy,
     .set_weights = topo_set_weights,

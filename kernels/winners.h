@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "set.h"
+
 /* index (k): the winners' numbers, ascending; c (n); 1 <= k <= n < 2^32. O(n k). */
 void winners_ref(uint32_t *index, const double *c, size_t n, size_t k);
 

@@ -64,6 +64,11 @@ static inline bool data_same(const void *a, const void *b, size_t bytes)
     return memcmp(a, b, bytes) == 0;
 }
 
+/* The instruction sets that float bodies may be built for, see cpu.h, and what a body is called with each. */
+static const char *const data_sets[][2] = {
+    {"baseline", "cpu"}, {"avx2", "cpu-avx2"}, {"avx512", "cpu-avx512"}};
+#define DATA_SETS (sizeof data_sets / sizeof *data_sets)
+
 /* |a - b| / |b|, Euclidean. */
 static inline double data_distance(const float *a, const float *b, size_t n)
 {

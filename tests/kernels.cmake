@@ -14,6 +14,14 @@ loom_kernel_test(test_sparse)
 loom_kernel_test(test_invariant)
 loom_kernel_test(test_measure)
 
+# All of it again with every instruction set; skipped where the machine lacks it. Without a name: the widest there is.
+foreach(set baseline avx2 avx512)
+  foreach(name test_sparse test_invariant)
+    add_test(NAME ${name}_${set} COMMAND ${name})
+    set_tests_properties(${name}_${set} PROPERTIES ENVIRONMENT LOOM_CPU=${set} TIMEOUT 300 SKIP_RETURN_CODE 77)
+  endforeach()
+endforeach()
+
 # An independent model in NumPy against the kernels, over 1,000 frames of real digits. Python must have NumPy and PIL;
 # Debian's own does when python3-numpy and python3-pil are installed, whatever else is on the PATH.
 add_executable(kernels-replay ${CMAKE_CURRENT_LIST_DIR}/golden/replay.c)

@@ -55,6 +55,12 @@ static void test_winners_ties_lower_index_wins(void)
             c[i] = (float)(int)(4 * data_uniform());
         check_winners(c, 40, 1 + round % 40);
     }
+    for (size_t round = 0; round < 40; round++) { /* few winners of many numbers */
+        float c[N_MAX];
+        for (size_t i = 0; i < N_MAX; i++)
+            c[i] = round % 4 ? (float)(int)((double)(10 * round) * data_uniform()) : 0;
+        check_winners(c, N_MAX - round, 1 + round % 16);
+    }
 }
 
 static void test_winners_nan_is_smallest(void)
@@ -70,6 +76,13 @@ static void test_winners_nan_is_smallest(void)
         CHECK(k != 3 || (cpu[0] == 1 && cpu[1] == 3 && cpu[2] == 4));
         CHECK(k != 4 || (cpu[0] == 0 && cpu[1] == 1 && cpu[2] == 3 && cpu[3] == 4));
     }
+    float many[N_MAX]; /* NaN but for three */
+    for (size_t i = 0; i < N_MAX; i++)
+        many[i] = i == 7 || i == 400 || i == N_MAX - 1 ? (float)i : NAN;
+    winners_cpu(cpu, many, N_MAX, 2);
+    CHECK(cpu[0] == 400 && cpu[1] == N_MAX - 1);
+    winners_cpu(cpu, many, N_MAX, 5);
+    CHECK(cpu[0] == 0 && cpu[1] == 1 && cpu[2] == 7 && cpu[3] == 400 && cpu[4] == N_MAX - 1);
 }
 
 CHECK_MAIN(CASE(test_winners_are_the_largest), CASE(test_winners_ties_lower_index_wins),

@@ -1,0 +1,48 @@
+/* Vectors of floats as wide as the registers of the instruction set that a file is compiled for.
+ *
+ * The compilers' vector extension (GCC, clang): + and * work element by element, so the results are those of
+ * plain loops, on every instruction set the same. For the inner loops whose sums must stay in registers; all
+ * else is left to the compiler's own vectorisation. */
+#ifndef LOOM_KERNELS_VECTOR_H
+#define LOOM_KERNELS_VECTOR_H
+
+#include <stdint.h>
+
+#if defined(__AVX512F__)
+#define VECTOR_FLOATS 16
+#elif defined(__AVX__)
+#define VECTOR_FLOATS 8
+#else
+#define VECTOR_FLOATS 4 /* SSE, NEON; elsewhere the compiler makes do */
+#endif
+
+/* May lie anywhere a float may. */
+typedef float vector __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
+
+typedef int32_t vector_mask __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
+
+#define VECTOR_INLINE static inline __attribute__((always_inline))
+
+VECTOR_INLINE vector vector_load(const float *a)
+{
+    return *(const vector *)a;
+}
+
+VECTOR_INLINE void vector_store(float *a, vector v)
+{
+    *(vector *)a = v;
+}
+
+/* Element by element: yes where the comparison held, no elsewhere. */
+VECTOR_INLINE vector vector_choose(vector_mask held, vector yes, vector no)
+{
+    return (vector)(((vector_mask)yes & held) | ((vector_mask)no & ~held));
+}
+
+/* Element by element a > b ? a : b, so b where either is NaN. */
+VECTOR_INLINE vector vector_max(vector a, vector b)
+{
+    return vector_choose(a > b, a, b);
+}
+
+#endif
