@@ -1,4 +1,4 @@
-/* loom-kernel-bench: frames a second of every kernel and body, on one thread.
+/* kernel-bench: frames a second of every kernel and body, on one thread.
  *
  * The geometries are those of the notebooks' experiments A and B. Frames are made here: strokes as thick as a
  * digit's on a periodic picture, four fifths of it 0, seen through a window that glides. Rounds are
@@ -87,7 +87,7 @@ static double uniform(void)
 static size_t dot(float *picture, double x, double y)
 {
     size_t ink = 0;
-    for (int dy = -2; dy <= 2; dy++)
+    for (int dy = -2; dy <= 2; dy++) {
         for (int dx = -2; dx <= 2; dx++) {
             size_t column = (size_t)(x + PICTURE + dx) % PICTURE, row = (size_t)(y + PICTURE + dy) % PICTURE;
             float *pixel = picture + row * PICTURE + column;
@@ -95,6 +95,7 @@ static size_t dot(float *picture, double x, double y)
             ink += *pixel <= 0 && level > 0;
             *pixel = fmaxf(*pixel, (float)fmax(level, 0));
         }
+    }
     return ink;
 }
 
@@ -129,9 +130,10 @@ static void film(float *frames, const float *picture)
         vy = fmax(-3, fmin(3, vy + ay));
         size_t left = (size_t)(x + 1000.0 * PICTURE) % PICTURE,
                top = (size_t)(y + 1000.0 * PICTURE) % PICTURE;
-        for (size_t q = 0; q < PIXELS; q++)
+        for (size_t q = 0; q < PIXELS; q++) {
             frames[t * PIXELS + q] =
                 picture[(top + q / WINDOW) % PICTURE * PICTURE + (left + q % WINDOW) % PICTURE];
+        }
     }
 }
 
@@ -139,7 +141,7 @@ static void *allocate(size_t count, size_t size)
 {
     void *memory = calloc(count, size);
     if (!memory) {
-        fputs("loom-kernel-bench: out of memory\n", stderr);
+        fputs("kernel-bench: out of memory\n", stderr);
         exit(70);
     }
     return memory;
@@ -148,8 +150,9 @@ static void *allocate(size_t count, size_t size)
 static float *random_weights(size_t count, double below)
 {
     float *weights = allocate(count, sizeof *weights);
-    for (size_t w = 0; w < count; w++)
+    for (size_t w = 0; w < count; w++) {
         weights[w] = (float)(below * uniform());
+    }
     return weights;
 }
 
@@ -186,10 +189,12 @@ static int prepare(struct subject *self, const struct geometry *geometry, enum k
     self->residual = allocate(FRAMES, 2 * sizeof *self->residual);
     self->activation = allocate(FRAMES * M, sizeof *self->activation);
     int rc = sparse_new(&self->sparse, s, backend);
-    if (!rc)
+    if (!rc) {
         rc = invariant_new(&self->invariant, v, backend);
-    if (rc)
+    }
+    if (rc) {
         return rc;
+    }
     float *W = random_weights(N * PIXELS, 0.2), *U = random_weights(M * N, 0.1);
     sparse_set_weights(self->sparse, W);
     invariant_set_weights(self->invariant, U);
@@ -234,7 +239,7 @@ int main(int argc, char **argv)
 {
     size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 5;
     if (argc > 2 || rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: loom-kernel-bench [ROUNDS]    rounds of each case, 1 to %d, default 5\n",
+        fprintf(stderr, "usage: kernel-bench [ROUNDS]    rounds of each case, 1 to %d, default 5\n",
                 ROUNDS_MAX);
         return 64;
     }
@@ -244,19 +249,23 @@ int main(int argc, char **argv)
     draw(picture);
     film(frames, picture);
     int rc = 0;
-    for (size_t s = 0; !rc && s < EXPERIMENTS * BACKENDS; s++)
+    for (size_t s = 0; !rc && s < EXPERIMENTS * BACKENDS; s++) {
         rc = prepare(&subjects[s], &experiments[s / BACKENDS], backends[s % BACKENDS], frames);
-    for (size_t round = 0; !rc && round < rounds; round++)
-        for (size_t o = 0; !rc && o < OPERATIONS; o++)
+    }
+    for (size_t round = 0; !rc && round < rounds; round++) {
+        for (size_t o = 0; !rc && o < OPERATIONS; o++) {
             for (size_t s = 0; !rc && s < EXPERIMENTS * BACKENDS; s++) {
                 double start = now();
                 rc = perform(&subjects[s], (enum operation)o, frames, subjects[s].frames);
                 subjects[s].rate[o][round] = (double)subjects[s].frames / (now() - start);
             }
-    if (rc)
-        fprintf(stderr, "loom-kernel-bench: a kernel failed with status %d\n", rc);
-    else
+        }
+    }
+    if (rc) {
+        fprintf(stderr, "kernel-bench: a kernel failed with status %d\n", rc);
+    } else {
         report(subjects, rounds);
+    }
     for (size_t s = 0; s < EXPERIMENTS * BACKENDS; s++) {
         sparse_destroy(&subjects[s].sparse);
         invariant_destroy(&subjects[s].invariant);

@@ -28,8 +28,10 @@ int cpu_set(void)
 {
     const char *asked = getenv("LOOM_CPU");
     const bool any = !asked || asked[0] == 0;
-    for (int set = CPU_SETS - 1; set >= 0; set--)
-        if (supported((enum cpu_set)set) && (any || strcmp(asked, names[set]) == 0))
+    for (int set = CPU_SETS - 1; set >= 0; set--) {
+        if (supported((enum cpu_set)set) && (any || strcmp(asked, names[set]) == 0)) {
             return set;
+        }
+    }
     return KERNEL_EUNSUPPORTED;
 }

@@ -25,8 +25,9 @@ int drive_init_cpu(struct drive_frames *block, size_t P)
         !(block->level = memory_new(P, DRIVE_FRAMES * sizeof *block->level)) ||
         !(block->group_pixel = memory_new(P, GROUPS * sizeof *block->group_pixel)) ||
         !(block->place = memory_new(P, sizeof *block->place)) ||
-        !(block->group_level = memory_new(P, DRIVE_FRAMES * sizeof *block->group_level)))
+        !(block->group_level = memory_new(P, DRIVE_FRAMES * sizeof *block->group_level))) {
         return KERNEL_ENOMEM;
+    }
     return KERNEL_OK;
 }
 
@@ -60,9 +61,11 @@ static void list_group(struct drive_frames *block, size_t first, size_t last)
     float *group_level = block->group_level + first * P;
     size_t count = 0;
     memset(place, 0, P * sizeof *place);
-    for (size_t f = first; f < last; f++)
-        for (size_t a = 0; a < block->count[f]; a++)
+    for (size_t f = first; f < last; f++) {
+        for (size_t a = 0; a < block->count[f]; a++) {
             place[block->pixel[f * P + a]] = 1;
+        }
+    }
     for (size_t q = 0; q < P; q++) {
         uint32_t used = place[q];
         group_pixel[count] = (uint32_t)q;
@@ -70,9 +73,11 @@ static void list_group(struct drive_frames *block, size_t first, size_t last)
         count += used;
     }
     memset(group_level, 0, count * DRIVE_GROUP * sizeof *group_level);
-    for (size_t f = first; f < last; f++)
-        for (size_t a = 0; a < block->count[f]; a++)
+    for (size_t f = first; f < last; f++) {
+        for (size_t a = 0; a < block->count[f]; a++) {
             group_level[place[block->pixel[f * P + a]] * DRIVE_GROUP + f - first] = block->level[f * P + a];
+        }
+    }
     block->group_count[group] = count;
 }
 
@@ -82,11 +87,13 @@ void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n, boo
     size_t filled = 0;
     block->n = n;
     block->v = v;
-    for (size_t f = 0; f < n; f++)
+    for (size_t f = 0; f < n; f++) {
         filled += block->count[f] = list_pixels(block->pixel + f * P, block->level + f * P, v + f * P, P);
+    }
     block->dense = filled / 2 > n * P / 3; /* about where the two ways take the same time */
-    for (size_t first = 0; again && first < n; first += DRIVE_GROUP)
+    for (size_t first = 0; again && first < n; first += DRIVE_GROUP) {
         list_group(block, first, n - first < DRIVE_GROUP ? n : first + DRIVE_GROUP);
+    }
 }
 
 /* p (vectors): one frame, along the `count` pixels listed. */
@@ -94,15 +101,18 @@ VECTOR_INLINE void walk(float *restrict p, const float *restrict tile, const uin
                         const float *restrict level, size_t count, size_t width, size_t vectors)
 {
     vector sum[8]; /* set in a loop: as an initialiser it would live in memory */
-    for (size_t s = 0; s < vectors; s++)
+    for (size_t s = 0; s < vectors; s++) {
         sum[s] = (vector){0};
+    }
     for (size_t a = 0; a < count; a++) {
         const float *w = tile + pixel[a] * width, v = level[a];
-        for (size_t s = 0; s < vectors; s++)
+        for (size_t s = 0; s < vectors; s++) {
             sum[s] += v * vector_load(w + s * VECTOR_FLOATS);
+        }
     }
-    for (size_t s = 0; s < vectors; s++)
+    for (size_t s = 0; s < vectors; s++) {
         vector_store(p + s * VECTOR_FLOATS, sum[s]);
+    }
 }
 
 /* The units of a tile from `unit` on, as many as fit in so many vectors; returns how many. */
@@ -133,18 +143,24 @@ VECTOR_INLINE void multiply(float *restrict p, const float *restrict tile, const
                             size_t frames, size_t vectors, size_t P, size_t width, size_t stride)
 {
     vector sum[DENSE_FRAMES][DENSE_VECTORS];
-    for (size_t f = 0; f < frames; f++)
-        for (size_t s = 0; s < vectors; s++)
+    for (size_t f = 0; f < frames; f++) {
+        for (size_t s = 0; s < vectors; s++) {
             sum[f][s] = (vector){0};
-    for (size_t q = 0; q < P; q++)
+        }
+    }
+    for (size_t q = 0; q < P; q++) {
         for (size_t s = 0; s < vectors; s++) {
             vector w = vector_load(tile + q * width + s * VECTOR_FLOATS);
-            for (size_t f = 0; f < frames; f++)
+            for (size_t f = 0; f < frames; f++) {
                 sum[f][s] += v[f * P + q] * w;
+            }
         }
-    for (size_t f = 0; f < frames; f++)
-        for (size_t s = 0; s < vectors; s++)
+    }
+    for (size_t f = 0; f < frames; f++) {
+        for (size_t s = 0; s < vectors; s++) {
             vector_store(p + f * stride + s * VECTOR_FLOATS, sum[f][s]);
+        }
+    }
 }
 
 static void multiply_tile(float *p, const float *tile, const struct drive_frames *block, size_t width,
@@ -154,14 +170,17 @@ static void multiply_tile(float *p, const float *tile, const struct drive_frames
     for (size_t unit = 0; unit < width;) {
         const size_t vectors = width - unit >= DENSE_VECTORS * VECTOR_FLOATS ? DENSE_VECTORS : 1;
         size_t f = 0;
-        for (; vectors == DENSE_VECTORS && f + DENSE_FRAMES <= block->n; f += DENSE_FRAMES)
+        for (; vectors == DENSE_VECTORS && f + DENSE_FRAMES <= block->n; f += DENSE_FRAMES) {
             multiply(p + f * stride + unit, tile + unit, block->v + f * P, DENSE_FRAMES, DENSE_VECTORS, P,
                      width, stride);
-        for (; vectors == DENSE_VECTORS && f < block->n; f++)
+        }
+        for (; vectors == DENSE_VECTORS && f < block->n; f++) {
             multiply(p + f * stride + unit, tile + unit, block->v + f * P, 1, DENSE_VECTORS, P, width,
                      stride);
-        for (; f < block->n; f++)
+        }
+        for (; f < block->n; f++) {
             multiply(p + f * stride + unit, tile + unit, block->v + f * P, 1, 1, P, width, stride);
+        }
         unit += vectors * VECTOR_FLOATS;
     }
 }
@@ -173,9 +192,11 @@ void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *bloc
         multiply_tile(p, tile, block, width, stride);
         return;
     }
-    for (size_t f = 0; f < block->n; f++)
-        for (size_t unit = 0; unit < width;)
+    for (size_t f = 0; f < block->n; f++) {
+        for (size_t unit = 0; unit < width;) {
             unit += walk_strip(p + f * stride, tile, block, f, unit, width);
+        }
+    }
 }
 
 /* p (DRIVE_GROUP x stride) of `rows` units, from frame `first` of the group to frame `last`. */
@@ -184,21 +205,27 @@ VECTOR_INLINE void again(float *restrict p, const float *const *row, const uint3
                          size_t first, size_t last, size_t stride)
 {
     vector sum[ROWS][GROUP_VECTORS];
-    for (size_t b = 0; b < rows; b++)
-        for (size_t s = 0; s < GROUP_VECTORS; s++)
+    for (size_t b = 0; b < rows; b++) {
+        for (size_t s = 0; s < GROUP_VECTORS; s++) {
             sum[b][s] = (vector){0};
-    for (size_t a = 0; a < count; a++)
+        }
+    }
+    for (size_t a = 0; a < count; a++) {
         for (size_t s = 0; s < GROUP_VECTORS; s++) {
             vector v = vector_load(level + a * DRIVE_GROUP + s * VECTOR_FLOATS);
-            for (size_t b = 0; b < rows; b++)
+            for (size_t b = 0; b < rows; b++) {
                 sum[b][s] += row[b][pixel[a]] * v;
+            }
         }
+    }
     for (size_t b = 0; b < rows; b++) {
         float drive[DRIVE_GROUP];
-        for (size_t s = 0; s < GROUP_VECTORS; s++)
+        for (size_t s = 0; s < GROUP_VECTORS; s++) {
             vector_store(drive + s * VECTOR_FLOATS, sum[b][s]);
-        for (size_t f = first; f < last; f++)
+        }
+        for (size_t f = first; f < last; f++) {
             p[f * stride + unit[b]] = drive[f];
+        }
     }
 }
 
@@ -211,11 +238,13 @@ void drive_again_cpu(float *p, const float *const *row, const uint32_t *unit, si
         const uint32_t *pixel = block->group_pixel + g * block->P;
         const float *level = block->group_level + start * block->P;
         size_t a = 0;
-        for (; a + ROWS <= count; a += ROWS)
+        for (; a + ROWS <= count; a += ROWS) {
             again(p + start * stride, row + a, unit + a, ROWS, pixel, level, block->group_count[g], skip, end,
                   stride);
-        for (; a < count; a++)
+        }
+        for (; a < count; a++) {
             again(p + start * stride, row + a, unit + a, 1, pixel, level, block->group_count[g], skip, end,
                   stride);
+        }
     }
 }

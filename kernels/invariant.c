@@ -22,23 +22,28 @@ static bool finite_from_0(double x)
 static int check_config(const struct invariant_config *config)
 {
     size_t M, weights, bytes;
-    if (config->N == 0 || config->N > UINT32_MAX || config->Ix == 0 || config->Iy == 0)
+    if (config->N == 0 || config->N > UINT32_MAX || config->Ix == 0 || config->Iy == 0) {
         return KERNEL_EINVAL;
+    }
     if (__builtin_mul_overflow(config->Ix, config->Iy, &M) || M > UINT32_MAX ||
         __builtin_mul_overflow(M, config->N, &weights) ||
-        __builtin_mul_overflow(weights, 2 * sizeof(double), &bytes))
+        __builtin_mul_overflow(weights, 2 * sizeof(double), &bytes)) {
         return KERNEL_EINVAL;
-    if (config->winners > M)
+    }
+    if (config->winners > M) {
         return KERNEL_EINVAL;
+    }
     switch (config->rule) {
     case INVARIANT_TOPO:
         if (!finite_from_0(config->strength) || !(config->leak > 0 && config->leak <= 1) ||
-            !finite_from_0(config->active_rate) || !finite_from_0(config->inactive_rate))
+            !finite_from_0(config->active_rate) || !finite_from_0(config->inactive_rate)) {
             return KERNEL_EINVAL;
+        }
         return KERNEL_OK;
     case INVARIANT_SMOOTH:
-        if (!finite_from_0(config->smooth_rate) || !finite_from_0(config->reconstruction_rate))
+        if (!finite_from_0(config->smooth_rate) || !finite_from_0(config->reconstruction_rate)) {
             return KERNEL_EINVAL;
+        }
         return KERNEL_OK;
     }
     return KERNEL_EINVAL;
@@ -67,8 +72,9 @@ static int choose_body(const struct invariant_body **body, enum invariant_rule r
     switch (backend) {
     case KERNEL_AUTO:
     case KERNEL_CPU:
-        if (set < 0)
+        if (set < 0) {
             return set;
+        }
         *body = rule == INVARIANT_TOPO ? topo_bodies[set] : smooth_bodies[set];
         return KERNEL_OK;
     case KERNEL_REFERENCE:
@@ -86,13 +92,16 @@ int invariant_new(struct invariant **self_p, const struct invariant_config *conf
     const struct invariant_body *body = NULL;
     *self_p = NULL;
     int rc = check_config(config);
-    if (!rc)
+    if (!rc) {
         rc = choose_body(&body, config->rule, backend);
-    if (rc)
+    }
+    if (rc) {
         return rc;
+    }
     struct invariant *self = memory_new(1, sizeof *self);
-    if (!self)
+    if (!self) {
         return KERNEL_ENOMEM;
+    }
     self->config = *config;
     self->body = body;
     rc = body->new (&self->layer, config);
@@ -106,8 +115,9 @@ int invariant_new(struct invariant **self_p, const struct invariant_config *conf
 
 void invariant_destroy(struct invariant **self_p)
 {
-    if (!self_p || !*self_p)
+    if (!self_p || !*self_p) {
         return;
+    }
     (*self_p)->body->destroy((*self_p)->layer);
     free(*self_p);
     *self_p = NULL;
@@ -150,20 +160,25 @@ void invariant_begin_pass(struct invariant *self)
 
 static bool valid_code(const uint32_t *index, const float *value, size_t k, size_t N)
 {
-    for (size_t a = 0; a < k; a++)
-        if (index[a] >= N || (a > 0 && index[a] <= index[a - 1]) || !(value[a] >= 0) || !isfinite(value[a]))
+    for (size_t a = 0; a < k; a++) {
+        if (index[a] >= N || (a > 0 && index[a] <= index[a - 1]) || !(value[a] >= 0) || !isfinite(value[a])) {
             return false;
+        }
+    }
     return true;
 }
 
 static int run(struct invariant *self, float *activations, float *residual, const uint32_t *index,
                const float *value, size_t k, size_t n, bool learn)
 {
-    for (size_t t = 0; t < n; t++)
-        if (!valid_code(index + t * k, value + t * k, k, self->config.N))
+    for (size_t t = 0; t < n; t++) {
+        if (!valid_code(index + t * k, value + t * k, k, self->config.N)) {
             return KERNEL_EINVAL;
-    if (n == 0)
+        }
+    }
+    if (n == 0) {
         return KERNEL_OK;
+    }
     return self->body->run(self->layer, activations, residual, index, value, k, n, learn);
 }
 

@@ -9,9 +9,11 @@
 
 void columns_set_cpu(float *columns, const float *U, size_t M, size_t N, size_t stride)
 {
-    for (size_t j = 0; j < N; j++)
-        for (size_t i = 0; i < M; i++)
+    for (size_t j = 0; j < N; j++) {
+        for (size_t i = 0; i < M; i++) {
             columns[j * stride + i] = fmaxf(U[i * N + j], INVARIANT_FLOOR);
+        }
+    }
 }
 
 void columns_drive_cpu(float *restrict d, const float *restrict columns, const uint32_t *index,
@@ -20,21 +22,24 @@ void columns_drive_cpu(float *restrict d, const float *restrict columns, const u
     memset(d, 0, stride * sizeof *d);
     for (size_t a = 0; a < count; a++) {
         const float *column = columns + index[a] * stride, s = value[a];
-        for (size_t i = 0; i < stride; i++)
+        for (size_t i = 0; i < stride; i++) {
             d[i] += s * column[i];
+        }
     }
 }
 
 void columns_keep_winners_cpu(float *d, uint32_t *chosen, size_t M, size_t m)
 {
-    if (m == 0)
+    if (m == 0) {
         return;
+    }
     winners_cpu(chosen, d, M, m);
     for (size_t i = 0, a = 0; i < M; i++) {
-        if (a < m && chosen[a] == i)
+        if (a < m && chosen[a] == i) {
             a++;
-        else
+        } else {
             d[i] = 0;
+        }
     }
 }
 
@@ -42,10 +47,11 @@ size_t columns_active_cpu(uint32_t *index, float *value, const uint32_t *code_in
                           size_t k)
 {
     size_t count = 0;
-    for (size_t a = 0; a < k; a++)
+    for (size_t a = 0; a < k; a++) {
         if (code_value[a] > 0) {
             index[count] = code_index[a];
             value[count++] = code_value[a];
         }
+    }
     return count;
 }

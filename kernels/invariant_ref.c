@@ -19,32 +19,38 @@ static void multiply(double *y, const double *A, const double *x, size_t rows, s
 {
     for (size_t i = 0; i < rows; i++) {
         y[i] = 0;
-        for (size_t j = 0; j < cols; j++)
+        for (size_t j = 0; j < cols; j++) {
             y[i] += A[i * cols + j] * x[j];
+        }
     }
 }
 
 /* y (cols) = A' x, A (rows x cols) */
 static void multiply_transposed(double *y, const double *A, const double *x, size_t rows, size_t cols)
 {
-    for (size_t j = 0; j < cols; j++)
+    for (size_t j = 0; j < cols; j++) {
         y[j] = 0;
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < cols; j++)
+    }
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < cols; j++) {
             y[j] += A[i * cols + j] * x[i];
+        }
+    }
 }
 
 /* Keep the m largest of d (M), 0 for the rest; m = 0: keep all. chosen: M. */
 static void keep_winners(double *d, uint32_t *chosen, size_t M, size_t m)
 {
-    if (m == 0)
+    if (m == 0) {
         return;
+    }
     winners_ref(chosen, d, M, m);
     for (size_t i = 0, a = 0; i < M; i++) {
-        if (a < m && chosen[a] == i)
+        if (a < m && chosen[a] == i) {
             a++;
-        else
+        } else {
             d[i] = 0;
+        }
     }
 }
 
@@ -52,11 +58,12 @@ static void keep_winners(double *d, uint32_t *chosen, size_t M, size_t m)
 static void measure(double *residual, const double *s, const double *r, size_t N)
 {
     residual[0] = residual[1] = 0;
-    for (size_t j = 0; j < N; j++)
+    for (size_t j = 0; j < N; j++) {
         if (s[j] > 0) {
             residual[0] += (s[j] - r[j]) * (s[j] - r[j]);
             residual[1] += s[j] * s[j];
         }
+    }
 }
 
 /* U_i. *= (N / M) / sum_j U_ij; a row that is all 0 stays so. */
@@ -64,10 +71,12 @@ static void normalize(double *U, size_t M, size_t N)
 {
     for (size_t i = 0; i < M; i++) {
         double sum = 0;
-        for (size_t j = 0; j < N; j++)
+        for (size_t j = 0; j < N; j++) {
             sum += U[i * N + j];
-        for (size_t j = 0; sum > 0 && j < N; j++)
+        }
+        for (size_t j = 0; sum > 0 && j < N; j++) {
             U[i * N + j] *= (double)N / (double)M / sum;
+        }
     }
 }
 
@@ -83,19 +92,22 @@ void topo_ref(struct invariant_memory *memory, double *residual, double *U, doub
     keep_winners(d, chosen, M, config->winners);
 
     /* io += leak (d - io);  r = U' io */
-    for (size_t i = 0; i < M; i++)
+    for (size_t i = 0; i < M; i++) {
         io[i] += config->leak * (d[i] - io[i]);
+    }
     multiply_transposed(r, U, io, M, N);
     measure(residual, s, r, N);
 
     /* U_ij *= 1 + io_i (s_j - r_j) z_j / max(r_j, precision) */
-    for (size_t i = 0; learn && i < M; i++)
+    for (size_t i = 0; learn && i < M; i++) {
         for (size_t j = 0; j < N; j++) {
             double rate = s[j] > 0 ? config->active_rate : config->inactive_rate;
             U[i * N + j] *= 1 + io[i] * (s[j] - r[j]) * rate / fmax(r[j], PRECISION);
         }
-    if (learn && config->normalize_every > 0 && memory->t % config->normalize_every == 0)
+    }
+    if (learn && config->normalize_every > 0 && memory->t % config->normalize_every == 0) {
         normalize(U, M, N);
+    }
     memory->t++;
 }
 
@@ -111,20 +123,25 @@ void smooth_ref(struct invariant_memory *memory, double *residual, double *U, do
     keep_winners(io, chosen, M, config->winners);
 
     /* q = (io + io_2) / 2;  U_ij *= 1 + smooth_rate (q_i - io_1,i) s_1,j */
-    for (size_t i = 0; learn && i < M; i++)
-        for (size_t j = 0; j < N; j++)
+    for (size_t i = 0; learn && i < M; i++) {
+        for (size_t j = 0; j < N; j++) {
             U[i * N + j] *= 1 + config->smooth_rate * ((io[i] + io_2[i]) / 2 - io_1[i]) * s_1[j];
+        }
+    }
 
     /* r = U' io, with the updated U */
     multiply_transposed(r, U, io, M, N);
     measure(residual, s, r, N);
 
     /* U_ij *= 1 + reconstruction_rate io_i (s_j - r_j) / max(r_j, precision) where s_j > 0 */
-    for (size_t i = 0; learn && i < M; i++)
-        for (size_t j = 0; j < N; j++)
-            if (s[j] > 0)
+    for (size_t i = 0; learn && i < M; i++) {
+        for (size_t j = 0; j < N; j++) {
+            if (s[j] > 0) {
                 U[i * N + j] *=
                     1 + config->reconstruction_rate * io[i] * (s[j] - r[j]) / fmax(r[j], PRECISION);
+            }
+        }
+    }
 
     memcpy(io_2, io_1, M * sizeof *io);
     memcpy(io_1, io, M * sizeof *io);
@@ -148,8 +165,9 @@ struct layer {
 static void ref_destroy(void *layer)
 {
     struct layer *self = layer;
-    if (!self)
+    if (!self) {
         return;
+    }
     free(self->U);
     free(self->all);
     free(self->s);
@@ -163,8 +181,9 @@ static int ref_new(void **layer_p, const struct invariant_config *config)
     const size_t N = config->N, M = config->Ix * config->Iy;
     *layer_p = NULL;
     struct layer *self = memory_new(1, sizeof *self);
-    if (!self)
+    if (!self) {
         return KERNEL_ENOMEM;
+    }
     self->config = *config;
     self->M = M;
     if (!(self->U = memory_new(M * N, sizeof *self->U)) ||
@@ -184,15 +203,17 @@ static int ref_new(void **layer_p, const struct invariant_config *config)
 static void ref_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
-    for (size_t w = 0; w < self->M * self->config.N; w++)
+    for (size_t w = 0; w < self->M * self->config.N; w++) {
         self->U[w] = (double)U[w];
+    }
 }
 
 static void ref_get_weights(const void *layer, float *U)
 {
     const struct layer *self = layer;
-    for (size_t w = 0; w < self->M * self->config.N; w++)
+    for (size_t w = 0; w < self->M * self->config.N; w++) {
         U[w] = (float)self->U[w];
+    }
 }
 
 static size_t weights_bytes(const struct layer *self)
@@ -243,15 +264,18 @@ static int ref_run(void *layer, float *activations, float *residual, const uint3
     double error[2];
     for (size_t t = 0; t < n; t++) {
         memset(self->s, 0, self->config.N * sizeof *self->s);
-        for (size_t a = 0; a < k; a++)
+        for (size_t a = 0; a < k; a++) {
             self->s[index[t * k + a]] = (double)value[t * k + a];
-        if (self->config.rule == INVARIANT_TOPO)
+        }
+        if (self->config.rule == INVARIANT_TOPO) {
             topo_ref(&self->memory, error, self->U, self->work, self->chosen, self->s, &self->config, learn);
-        else
+        } else {
             smooth_ref(&self->memory, error, self->U, self->work, self->chosen, self->s, &self->config,
                        learn);
-        for (size_t i = 0; i < self->M; i++)
+        }
+        for (size_t i = 0; i < self->M; i++) {
             activations[t * self->M + i] = (float)self->memory.io[i];
+        }
         residual[2 * t] = (float)error[0];
         residual[2 * t + 1] = (float)error[1];
     }

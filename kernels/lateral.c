@@ -15,19 +15,22 @@ void lateral_ref(double *c, const double *p, double strength, size_t radius, siz
         double sum = 0;
         size_t neighbours = 0;
         for (size_t y = 0; y < Ky; y++) {
-            if (torus_distance(y, i / Kx, Ky) > radius)
+            if (torus_distance(y, i / Kx, Ky) > radius) {
                 continue;
+            }
             for (size_t x = 0; x < Kx; x++) {
                 size_t j = y * Kx + x;
-                if (torus_distance(x, i % Kx, Kx) > radius || j == i)
+                if (torus_distance(x, i % Kx, Kx) > radius || j == i) {
                     continue;
+                }
                 sum += p[j];
                 neighbours++;
             }
         }
         c[i] = p[i];
-        if (neighbours > 0)
+        if (neighbours > 0) {
             c[i] += strength / sqrt((double)neighbours) * sum;
+        }
     }
 }
 

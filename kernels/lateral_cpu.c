@@ -23,18 +23,21 @@ struct terms {
 
 VECTOR_INLINE vector add_up(vector sum, const float *term, size_t count, size_t step)
 {
-    for (size_t d = 0; d < count; d++)
+    for (size_t d = 0; d < count; d++) {
         sum += vector_load(term + d * step);
+    }
     return sum;
 }
 
 static float sum_one(const struct terms *terms, size_t x)
 {
     float sum = 0;
-    for (size_t d = 0; d < terms->count; d++)
+    for (size_t d = 0; d < terms->count; d++) {
         sum += terms->first[d * terms->step + x];
-    for (size_t d = 0; d < terms->more; d++)
+    }
+    for (size_t d = 0; d < terms->more; d++) {
         sum += terms->again[d * terms->step + x];
+    }
     return sum;
 }
 
@@ -52,15 +55,17 @@ VECTOR_INLINE void sum_vectors(float *restrict sums, const struct terms *terms, 
 /* sums (n): sums[x] adds up the terms, each x further on. */
 static void sum_terms(float *restrict sums, const struct terms *terms, size_t n)
 {
-    if (n < VECTOR_FLOATS)
-        for (size_t x = 0; x < n; x++)
+    if (n < VECTOR_FLOATS) {
+        for (size_t x = 0; x < n; x++) {
             sums[x] = sum_one(terms, x);
-    else if (terms->count == 3 && terms->more == 0)
+        }
+    } else if (terms->count == 3 && terms->more == 0) {
         sum_vectors(sums, terms, 3, 0, n);
-    else if (terms->count == 5 && terms->more == 0)
+    } else if (terms->count == 5 && terms->more == 0) {
         sum_vectors(sums, terms, 5, 0, n);
-    else
+    } else {
         sum_vectors(sums, terms, terms->count, terms->more, n);
+    }
 }
 
 /* row (Kx) = sums of the `width` entries around each, width < Kx. wrapped: row in the middle, room for width / 2
@@ -79,10 +84,12 @@ static void sum_around(float *restrict row, float *restrict wrapped, size_t widt
 static void sum_all(float *restrict row, const float *restrict from, size_t Kx)
 {
     float sum = 0;
-    for (size_t x = 0; x < Kx; x++)
+    for (size_t x = 0; x < Kx; x++) {
         sum += from[x];
-    for (size_t x = 0; x < Kx; x++)
+    }
+    for (size_t x = 0; x < Kx; x++) {
         row[x] = sum;
+    }
 }
 
 void lateral_cpu(float *c, const float *p, float *work, float strength, size_t radius, size_t Kx, size_t Ky)
@@ -108,7 +115,8 @@ void lateral_cpu(float *c, const float *p, float *work, float strength, size_t r
             sum_terms(work + width / 2, &column, Kx);
             sum_around(box, work, width, Kx);
         }
-        for (size_t x = 0; x < Kx; x++)
+        for (size_t x = 0; x < Kx; x++) {
             box[x] = self[x] + gain * (box[x] - self[x]);
+        }
     }
 }

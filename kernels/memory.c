@@ -10,18 +10,21 @@
 void *memory_new(size_t count, size_t size)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - ALIGNMENT)
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - ALIGNMENT) {
         return NULL;
+    }
     bytes = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
     void *memory = aligned_alloc(ALIGNMENT, bytes);
-    if (memory)
+    if (memory) {
         memset(memory, 0, bytes);
+    }
     return memory;
 }
 
 size_t memory_padded(size_t count)
 {
-    if (count > SIZE_MAX - MEMORY_LANES)
+    if (count > SIZE_MAX - MEMORY_LANES) {
         return 0;
+    }
     return (count + MEMORY_LANES - 1) / MEMORY_LANES * MEMORY_LANES;
 }

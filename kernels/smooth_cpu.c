@@ -29,8 +29,9 @@ struct layer {
 static void smooth_destroy(void *layer)
 {
     struct layer *self = layer;
-    if (!self)
+    if (!self) {
         return;
+    }
     free(self->U);
     free(self->all);
     free(self->index_1);
@@ -47,8 +48,9 @@ static int smooth_new(void **layer_p, const struct invariant_config *config)
     const size_t N = config->N, M = config->Ix * config->Iy, stride = memory_padded(M);
     *layer_p = NULL;
     struct layer *self = memory_new(1, sizeof *self);
-    if (!self)
+    if (!self) {
         return KERNEL_ENOMEM;
+    }
     self->config = *config;
     self->M = M;
     self->stride = stride;
@@ -63,9 +65,11 @@ static int smooth_new(void **layer_p, const struct invariant_config *config)
         smooth_destroy(self);
         return KERNEL_ENOMEM;
     }
-    for (size_t j = 0; j < N; j++)
-        for (size_t i = 0; i < M; i++)
+    for (size_t j = 0; j < N; j++) {
+        for (size_t i = 0; i < M; i++) {
             self->U[j * stride + i] = INVARIANT_FLOOR;
+        }
+    }
     self->io = self->all;
     self->io_1 = self->all + stride;
     self->io_2 = self->all + 2 * stride;
@@ -82,9 +86,11 @@ static void smooth_set_weights(void *layer, const float *U)
 static void smooth_get_weights(const void *layer, float *U)
 {
     const struct layer *self = layer;
-    for (size_t i = 0; i < self->M; i++)
-        for (size_t j = 0; j < self->config.N; j++)
+    for (size_t i = 0; i < self->M; i++) {
+        for (size_t j = 0; j < self->config.N; j++) {
             U[i * self->config.N + j] = self->U[j * self->stride + i];
+        }
+    }
 }
 
 /* The state: count_1, the outputs, index_1, value_1. */
@@ -121,11 +127,14 @@ static void smooth_load_state(void *layer, const void *state)
     memcpy(self->index_1, from, N * sizeof *self->index_1);
     from += N * sizeof *self->index_1;
     memcpy(self->value_1, from, N * sizeof *self->value_1);
-    if (self->count_1 > N)
+    if (self->count_1 > N) {
         self->count_1 = 0; /* not a state of ours: stay within memory */
-    for (size_t a = 0; a < self->count_1; a++)
-        if (self->index_1[a] >= N)
+    }
+    for (size_t a = 0; a < self->count_1; a++) {
+        if (self->index_1[a] >= N) {
             self->count_1 = 0;
+        }
+    }
 }
 
 static void smooth_begin_pass(void *layer)
@@ -150,10 +159,12 @@ static void learn_column(float *restrict column, const float *restrict direction
 static void smooth(struct layer *self)
 {
     const float rate = (float)self->config.smooth_rate;
-    for (size_t i = 0; i < self->M; i++)
+    for (size_t i = 0; i < self->M; i++) {
         self->change[i] = rate * ((self->io[i] + self->io_2[i]) / 2 - self->io_1[i]);
-    for (size_t a = 0; a < self->count_1; a++)
+    }
+    for (size_t a = 0; a < self->count_1; a++) {
         learn_column(self->U + self->index_1[a] * self->stride, self->change, self->value_1[a], self->M);
+    }
 }
 
 /* residual (2), and U_ij *= 1 + reconstruction_rate * io_i * e_j / max(r_j, PRECISION) for active j */
@@ -165,8 +176,9 @@ static void reconstruct(struct layer *self, float *residual, size_t count, float
         float r = lanes_dot(self->io, column, self->stride);
         residual[0] += (s - r) * (s - r);
         residual[1] += s * s;
-        if (rate > 0)
+        if (rate > 0) {
             learn_column(column, self->io, rate * (s - r) / (r > PRECISION ? r : PRECISION), self->M);
+        }
     }
 }
 
@@ -188,8 +200,9 @@ static int smooth_run(void *layer, float *activations, float *residual, const ui
         size_t count = columns_active_cpu(self->index, self->value, index + t * k, value + t * k, k);
         columns_drive_cpu(self->io, self->U, self->index, self->value, count, self->stride);
         columns_keep_winners_cpu(self->io, self->chosen, self->M, self->config.winners);
-        if (learn)
+        if (learn) {
             smooth(self);
+        }
         reconstruct(self, residual + 2 * t, count, rate);
         memcpy(activations + t * self->M, self->io, self->M * sizeof *activations);
         remember(self, count);

@@ -17,16 +17,20 @@ struct sparse {
 static int check_config(const struct sparse_config *config)
 {
     size_t N, weights, bytes;
-    if (config->P == 0 || config->P > UINT32_MAX || config->Kx == 0 || config->Ky == 0 || config->k == 0)
+    if (config->P == 0 || config->P > UINT32_MAX || config->Kx == 0 || config->Ky == 0 || config->k == 0) {
         return KERNEL_EINVAL;
+    }
     if (__builtin_mul_overflow(config->Kx, config->Ky, &N) || N > UINT32_MAX ||
         __builtin_mul_overflow(N, config->P, &weights) ||
-        __builtin_mul_overflow(weights, sizeof(double), &bytes))
+        __builtin_mul_overflow(weights, sizeof(double), &bytes)) {
         return KERNEL_EINVAL;
-    if (config->k > N || config->k > SPARSE_WINNERS_MAX)
+    }
+    if (config->k > N || config->k > SPARSE_WINNERS_MAX) {
         return KERNEL_EINVAL;
-    if (!isfinite(config->rate) || config->rate < 0 || !isfinite(config->strength) || config->strength < 0)
+    }
+    if (!isfinite(config->rate) || config->rate < 0 || !isfinite(config->strength) || config->strength < 0) {
         return KERNEL_EINVAL;
+    }
     return KERNEL_OK;
 }
 
@@ -45,8 +49,9 @@ static int choose_body(const struct sparse_body **body, enum kernel_backend back
     switch (backend) {
     case KERNEL_AUTO:
     case KERNEL_CPU:
-        if (set < 0)
+        if (set < 0) {
             return set;
+        }
         *body = cpu_bodies[set];
         return KERNEL_OK;
     case KERNEL_REFERENCE:
@@ -63,13 +68,16 @@ int sparse_new(struct sparse **self_p, const struct sparse_config *config, enum 
     const struct sparse_body *body = NULL;
     *self_p = NULL;
     int rc = check_config(config);
-    if (!rc)
+    if (!rc) {
         rc = choose_body(&body, backend);
-    if (rc)
+    }
+    if (rc) {
         return rc;
+    }
     struct sparse *self = memory_new(1, sizeof *self);
-    if (!self)
+    if (!self) {
         return KERNEL_ENOMEM;
+    }
     self->config = *config;
     self->body = body;
     rc = body->new (&self->layer, config);
@@ -83,8 +91,9 @@ int sparse_new(struct sparse **self_p, const struct sparse_config *config, enum 
 
 void sparse_destroy(struct sparse **self_p)
 {
-    if (!self_p || !*self_p)
+    if (!self_p || !*self_p) {
         return;
+    }
     (*self_p)->body->destroy((*self_p)->layer);
     free(*self_p);
     *self_p = NULL;
@@ -123,18 +132,21 @@ void sparse_load_state(struct sparse *self, const void *state)
 static bool valid_frames(const float *frames, size_t count)
 {
     int valid = 1; /* as wide as a float, so that the loop vectorises */
-    for (size_t q = 0; q < count; q++)
+    for (size_t q = 0; q < count; q++) {
         valid &= (frames[q] >= 0) & (frames[q] <= 1); /* false for NaN */
+    }
     return valid;
 }
 
 static int run(struct sparse *self, uint32_t *index, float *value, float *residual, const float *frames,
                size_t n, bool learn)
 {
-    if (n == 0)
+    if (n == 0) {
         return KERNEL_OK;
-    if (!valid_frames(frames, n * self->config.P))
+    }
+    if (!valid_frames(frames, n * self->config.P)) {
         return KERNEL_EINVAL;
+    }
     return self->body->run(self->layer, index, value, residual, frames, n, learn);
 }
 

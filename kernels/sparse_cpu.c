@@ -41,8 +41,9 @@ struct layer {
 static void cpu_destroy(void *layer)
 {
     struct layer *self = layer;
-    if (!self)
+    if (!self) {
         return;
+    }
     free(self->W);
     free(self->tiles);
     free(self->stale);
@@ -69,8 +70,9 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
 {
     *layer_p = NULL;
     struct layer *self = memory_new(1, sizeof *self);
-    if (!self)
+    if (!self) {
         return KERNEL_ENOMEM;
+    }
     self->config = *config;
     self->N = config->Kx * config->Ky;
     self->stride = memory_padded(self->N) + MEMORY_LANES;
@@ -88,10 +90,12 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
         cpu_destroy(self);
         return KERNEL_ENOMEM;
     }
-    for (size_t q = 0; q < config->P; q++)
+    for (size_t q = 0; q < config->P; q++) {
         self->lowest[q] = SPARSE_FLOOR;
-    for (size_t i = 0; i < self->N; i++)
+    }
+    for (size_t i = 0; i < self->N; i++) {
         memcpy(self->W + i * self->padded, self->lowest, config->P * sizeof *self->W);
+    }
     renew(self);
     *layer_p = self;
     return KERNEL_OK;
@@ -101,9 +105,11 @@ static void cpu_set_weights(void *layer, const float *W)
 {
     struct layer *self = layer;
     const size_t P = self->config.P;
-    for (size_t i = 0; i < self->N; i++)
-        for (size_t q = 0; q < P; q++)
+    for (size_t i = 0; i < self->N; i++) {
+        for (size_t q = 0; q < P; q++) {
             self->W[i * self->padded + q] = fmaxf(W[i * P + q], SPARSE_FLOOR);
+        }
+    }
     renew(self);
 }
 
@@ -111,8 +117,9 @@ static void cpu_get_weights(const void *layer, float *W)
 {
     const struct layer *self = layer;
     const size_t P = self->config.P;
-    for (size_t i = 0; i < self->N; i++)
+    for (size_t i = 0; i < self->N; i++) {
         memcpy(W + i * P, self->W + i * self->padded, P * sizeof *W);
+    }
 }
 
 /* The weights are all there is. */
@@ -139,15 +146,18 @@ static void refresh_tile(struct layer *self, float *restrict tile, size_t first,
 {
     const float *row[DRIVE_TILE];
     size_t place[DRIVE_TILE], count = 0;
-    for (size_t i = first; i < first + width && i < self->N; i++)
+    for (size_t i = first; i < first + width && i < self->N; i++) {
         if (self->stale[i]) {
             place[count] = i - first;
             row[count++] = self->W + i * self->padded;
             self->stale[i] = false;
         }
-    for (size_t q = 0; count > 0 && q < self->config.P; q++)
-        for (size_t a = 0; a < count; a++)
+    }
+    for (size_t q = 0; count > 0 && q < self->config.P; q++) {
+        for (size_t a = 0; a < count; a++) {
             tile[q * width + place[a]] = row[a][q];
+        }
+    }
 }
 
 /* self->p = the drives of the block. */
@@ -169,8 +179,9 @@ VECTOR_INLINE vector learn_pixels(vector *restrict sums, float *const *row, cons
                                   const float *lowest, float rate, size_t q, size_t k, bool learn)
 {
     vector r = {0};
-    for (size_t a = 0; a < k; a++)
+    for (size_t a = 0; a < k; a++) {
         r += p[a] * vector_load(row[a] + q);
+    }
     const vector e = vector_load(v + q) - r, least = vector_load(lowest + q);
     if (learn) {
         const vector step = rate * e / vector_max(r, (vector){0} + PRECISION);
@@ -190,15 +201,19 @@ VECTOR_INLINE float learn_rows(float *sum, float *const *row, const float *p, co
     vector residual[LANE_VECTORS], sums[SPARSE_WINNERS_MAX][LANE_VECTORS];
     for (size_t s = 0; s < LANE_VECTORS; s++) {
         residual[s] = (vector){0};
-        for (size_t a = 0; a < k; a++)
+        for (size_t a = 0; a < k; a++) {
             sums[a][s] = (vector){0};
+        }
     }
-    for (size_t q = 0; q < padded; q += MEMORY_LANES)
-        for (size_t s = 0; s < LANE_VECTORS; s++)
+    for (size_t q = 0; q < padded; q += MEMORY_LANES) {
+        for (size_t s = 0; s < LANE_VECTORS; s++) {
             residual[s] +=
                 learn_pixels(&sums[0][s], row, p, v, lowest, rate, q + s * VECTOR_FLOATS, k, learn);
-    for (size_t a = 0; learn && a < k; a++)
+        }
+    }
+    for (size_t a = 0; learn && a < k; a++) {
         sum[a] = lanes_fold(sums[a]);
+    }
     return lanes_fold(residual);
 }
 
@@ -226,10 +241,12 @@ static void finish_frame(struct layer *self, uint32_t *index, float *value, floa
         self->sum[index[a]] = sum[a];
         self->stale[index[a]] = true;
     }
-    for (size_t a = 0; a < k; a++)
+    for (size_t a = 0; a < k; a++) {
         value[a] = p[a] / self->sum[index[a]]; /* > 0, thanks to the floor */
-    if (learn && f + 1 < self->block.n)
+    }
+    if (learn && f + 1 < self->block.n) {
         drive_again_cpu(self->p, (const float *const *)row, index, k, &self->block, f + 1, self->stride);
+    }
 }
 
 static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
@@ -240,8 +257,9 @@ static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, 
     for (size_t t = 0; t < n; t += DRIVE_FRAMES) {
         drive_prepare_cpu(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES, learn);
         sweep(self);
-        for (size_t f = 0; f < self->block.n; f++)
+        for (size_t f = 0; f < self->block.n; f++) {
             finish_frame(self, index + (t + f) * k, value + (t + f) * k, residual + 2 * (t + f), f, learn);
+        }
     }
     return KERNEL_OK;
 }

@@ -23,8 +23,9 @@ void sparse_ref(uint32_t *index, double *value, double *residual, double *W, dou
     /* p = W v */
     for (size_t i = 0; i < N; i++) {
         p[i] = 0;
-        for (size_t q = 0; q < P; q++)
+        for (size_t q = 0; q < P; q++) {
             p[i] += W[i * P + q] * (double)v[q];
+        }
     }
 
     /* c = L p; S = the k units with the largest c */
@@ -35,23 +36,27 @@ void sparse_ref(uint32_t *index, double *value, double *residual, double *W, dou
     residual[0] = residual[1] = 0;
     for (size_t q = 0; q < P; q++) {
         r[q] = 0;
-        for (size_t a = 0; a < k; a++)
+        for (size_t a = 0; a < k; a++) {
             r[q] += p[index[a]] * W[index[a] * P + q];
+        }
         residual[0] += ((double)v[q] - r[q]) * ((double)v[q] - r[q]);
         residual[1] += (double)v[q] * (double)v[q];
     }
 
     /* W_i *= 1 + rate p_i (v - r) / max(r, precision), i in S */
-    for (size_t a = 0; learn && a < k; a++)
-        for (size_t q = 0; q < P; q++)
+    for (size_t a = 0; learn && a < k; a++) {
+        for (size_t q = 0; q < P; q++) {
             W[index[a] * P + q] *=
                 1 + config->rate * p[index[a]] * ((double)v[q] - r[q]) / fmax(r[q], PRECISION);
+        }
+    }
 
     /* s_i = p_i / sum of W_i, i in S; a unit whose weights are all 0 has no drive and says 0 */
     for (size_t a = 0; a < k; a++) {
         double sum = 0;
-        for (size_t q = 0; q < P; q++)
+        for (size_t q = 0; q < P; q++) {
             sum += W[index[a] * P + q];
+        }
         value[a] = sum > 0 ? p[index[a]] / sum : 0;
     }
 }
@@ -68,8 +73,9 @@ struct layer {
 static void ref_destroy(void *layer)
 {
     struct layer *self = layer;
-    if (!self)
+    if (!self) {
         return;
+    }
     free(self->W);
     free(self->work);
     free(self);
@@ -79,8 +85,9 @@ static int ref_new(void **layer_p, const struct sparse_config *config)
 {
     *layer_p = NULL;
     struct layer *self = memory_new(1, sizeof *self);
-    if (!self)
+    if (!self) {
         return KERNEL_ENOMEM;
+    }
     self->config = *config;
     self->N = config->Kx * config->Ky;
     if (!(self->W = memory_new(self->N * config->P, sizeof *self->W)) ||
@@ -95,15 +102,17 @@ static int ref_new(void **layer_p, const struct sparse_config *config)
 static void ref_set_weights(void *layer, const float *W)
 {
     struct layer *self = layer;
-    for (size_t w = 0; w < self->N * self->config.P; w++)
+    for (size_t w = 0; w < self->N * self->config.P; w++) {
         self->W[w] = (double)W[w];
+    }
 }
 
 static void ref_get_weights(const void *layer, float *W)
 {
     const struct layer *self = layer;
-    for (size_t w = 0; w < self->N * self->config.P; w++)
+    for (size_t w = 0; w < self->N * self->config.P; w++) {
         W[w] = (float)self->W[w];
+    }
 }
 
 static size_t ref_state_bytes(const void *layer)
@@ -132,8 +141,9 @@ static int ref_run(void *layer, uint32_t *index, float *value, float *residual, 
     double code[SPARSE_WINNERS_MAX], error[2];
     for (size_t t = 0; t < n; t++) {
         sparse_ref(index + t * k, code, error, self->W, self->work, frames + t * P, &self->config, learn);
-        for (size_t a = 0; a < k; a++)
+        for (size_t a = 0; a < k; a++) {
             value[t * k + a] = (float)code[a];
+        }
         residual[2 * t] = (float)error[0];
         residual[2 * t + 1] = (float)error[1];
     }

@@ -82,15 +82,17 @@ struct layer {
 static void expire_all(struct layer *self)
 {
     self->head->depth = 0;
-    for (size_t j = 0; j < self->config.N; j++)
+    for (size_t j = 0; j < self->config.N; j++) {
         self->due[j] = -INFINITY;
+    }
 }
 
 static void topo_destroy(void *layer)
 {
     struct layer *self = layer;
-    if (!self)
+    if (!self) {
         return;
+    }
     free(self->block);
     free(self->index);
     free(self->value);
@@ -112,13 +114,15 @@ static int new_block(struct layer *self)
     const size_t N = self->config.N, scales = memory_padded(self->M), dues = memory_padded(N);
     const size_t head_bytes = memory_padded(sizeof(struct head)) * sizeof(float);
     size_t floats;
-    if (__builtin_mul_overflow(N, self->stride, &floats) || floats > SIZE_MAX / 2 / sizeof(float))
+    if (__builtin_mul_overflow(N, self->stride, &floats) || floats > SIZE_MAX / 2 / sizeof(float)) {
         return KERNEL_ENOMEM;
+    }
     self->block_bytes =
         head_bytes + (scales + dues) * sizeof(double) + self->stride * sizeof(float) + floats * sizeof(float);
     self->block = memory_new(self->block_bytes, 1);
-    if (!self->block)
+    if (!self->block) {
         return KERNEL_ENOMEM;
+    }
     unsigned char *at = self->block;
     self->head = (struct head *)(void *)at;
     self->scale = (double *)(void *)(at + head_bytes);
@@ -133,8 +137,9 @@ static int topo_new(void **layer_p, const struct invariant_config *config)
     const size_t N = config->N, M = config->Ix * config->Iy, stride = memory_padded(M);
     *layer_p = NULL;
     struct layer *self = memory_new(1, sizeof *self);
-    if (!self)
+    if (!self) {
         return KERNEL_ENOMEM;
+    }
     self->config = *config;
     self->M = M;
     self->stride = stride;
@@ -153,8 +158,9 @@ static int topo_new(void **layer_p, const struct invariant_config *config)
         topo_destroy(self);
         return KERNEL_ENOMEM;
     }
-    for (size_t i = 0; i < M; i++)
+    for (size_t i = 0; i < M; i++) {
         self->scale[i] = 1;
+    }
     expire_all(self);
     *layer_p = self;
     return KERNEL_OK;
@@ -164,8 +170,9 @@ static void topo_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
     columns_set_cpu(self->U, U, self->M, self->config.N, self->stride);
-    for (size_t i = 0; i < self->M; i++)
+    for (size_t i = 0; i < self->M; i++) {
         self->scale[i] = 1;
+    }
     expire_all(self);
 }
 
@@ -174,8 +181,9 @@ static void topo_get_weights(const void *layer, float *U)
     const struct layer *self = layer;
     for (size_t i = 0; i < self->M; i++) {
         const float scale = (float)self->scale[i];
-        for (size_t j = 0; j < self->config.N; j++)
+        for (size_t j = 0; j < self->config.N; j++) {
             U[i * self->config.N + j] = fmaxf(self->U[j * self->stride + i] * scale, INVARIANT_FLOOR);
+        }
     }
 }
 
@@ -209,8 +217,9 @@ static void topo_begin_pass(void *layer)
 static void excite(struct layer *self, size_t count)
 {
     columns_drive_cpu(self->drive, self->U, self->index, self->value, count, self->stride);
-    for (size_t i = 0; i < self->M; i++)
+    for (size_t i = 0; i < self->M; i++) {
         self->drive[i] *= (float)self->scale[i];
+    }
     lateral_cpu(self->d, self->drive, self->box, (float)self->config.strength, self->config.radius,
                 self->config.Ix, self->config.Iy);
     columns_keep_winners_cpu(self->d, self->chosen, self->M, self->config.winners);
@@ -233,17 +242,21 @@ static float integrate(struct layer *self)
         vector_store(self->io + i, now);
     }
     vector_store(lanes, largest_of);
-    for (size_t l = 0; l < VECTOR_FLOATS; l++)
+    for (size_t l = 0; l < VECTOR_FLOATS; l++) {
         largest = lanes[l] > largest ? lanes[l] : largest;
+    }
     vector_store(lanes, least_of);
-    for (size_t l = 0; l < VECTOR_FLOATS; l++)
+    for (size_t l = 0; l < VECTOR_FLOATS; l++) {
         least = lanes[l] < least ? lanes[l] : least;
-    for (size_t i = 0; i < self->M; i++)
+    }
+    for (size_t i = 0; i < self->M; i++) {
         self->gain[i] = self->io[i] * (float)self->scale[i];
-    if (!(least > OUTPUT_MIN))
+    }
+    if (!(least > OUTPUT_MIN)) {
         expire_all(self);
-    else if (least < INFINITY)
+    } else if (least < INFINITY) {
         self->head->depth += MARGIN_STEP - log2((double)least);
+    }
     return largest;
 }
 
@@ -300,11 +313,13 @@ static inline bool any_due(const double *due, double depth)
 {
     int64_t lanes[WIDE_DOUBLES], any = 0;
     wide_mask held = {0};
-    for (size_t l = 0; l < MEMORY_LANES; l += WIDE_DOUBLES)
+    for (size_t l = 0; l < MEMORY_LANES; l += WIDE_DOUBLES) {
         held |= *(const wide *)(due + l) <= depth;
+    }
     memcpy(lanes, &held, sizeof lanes);
-    for (size_t l = 0; l < WIDE_DOUBLES; l++)
+    for (size_t l = 0; l < WIDE_DOUBLES; l++) {
         any |= lanes[l];
+    }
     return any;
 }
 
@@ -313,12 +328,15 @@ static void correct_low(struct layer *self)
 {
     const double depth = self->head->depth;
     for (size_t j = 0; j < self->config.N; j++) {
-        while (j % MEMORY_LANES == 0 && j < self->config.N && !any_due(self->due + j, depth))
+        while (j % MEMORY_LANES == 0 && j < self->config.N && !any_due(self->due + j, depth)) {
             j += MEMORY_LANES;
-        if (j >= self->config.N)
+        }
+        if (j >= self->config.N) {
             break;
-        if (depth < self->due[j])
+        }
+        if (depth < self->due[j]) {
             continue;
+        }
         float *restrict column = self->U + j * self->stride;
         float r = lanes_dot(self->gain, column, self->stride);
         if (r >= PRECISION) {
@@ -327,8 +345,9 @@ static void correct_low(struct layer *self)
         }
         self->due[j] = -INFINITY;
         const float excess = self->inactive_rate * (1 - r / PRECISION);
-        for (size_t i = 0; i < self->M; i++)
+        for (size_t i = 0; i < self->M; i++) {
             column[i] *= 1 + excess * self->io[i] * self->regain[i];
+        }
     }
 }
 
@@ -344,21 +363,25 @@ static void learn_lazily(struct layer *self, size_t count, float largest)
         scale[i] *= 1 - (double)decay;
         lowest[i] = INVARIANT_FLOOR / (float)scale[i];
     }
-    for (size_t i = 0; i < self->M; i++)
+    for (size_t i = 0; i < self->M; i++) {
         small |= scale[i] < SCALE_MIN;
+    }
     for (size_t a = 0; a < count; a++) {
         size_t j = self->index[a];
         learn_column(self->U + j * self->stride, self->io, self->regain, self->lowest,
                      step_of(self->active_rate, self->value[a], self->r[a]), self->M);
         self->due[j] = INFINITY; /* not now ... */
     }
-    if (self->inactive_rate * largest >= UNFELT)
+    if (self->inactive_rate * largest >= UNFELT) {
         correct_low(self);
-    for (size_t a = 0; a < count; a++)
+    }
+    for (size_t a = 0; a < count; a++) {
         self->due[self->index[a]] = -INFINITY; /* ... but in the next frame */
+    }
     self->head->depth += MARGIN_STEP - log2(1 - (double)(self->inactive_rate * largest));
-    if (small)
+    if (small) {
         fold(self);
+    }
 }
 
 /* The rule as it stands, over all columns. */
@@ -385,11 +408,14 @@ static void normalize(struct layer *self)
     const size_t N = self->config.N, M = self->M;
     fold(self);
     memset(self->sum, 0, M * sizeof *self->sum);
-    for (size_t j = 0; j < N; j++)
-        for (size_t i = 0; i < M; i++)
+    for (size_t j = 0; j < N; j++) {
+        for (size_t i = 0; i < M; i++) {
             self->sum[i] += (double)self->U[j * self->stride + i];
-    for (size_t i = 0; i < M; i++)
+        }
+    }
+    for (size_t i = 0; i < M; i++) {
         self->scale[i] = (double)N / (double)M / self->sum[i];
+    }
     fold(self);
     expire_all(self);
 }
@@ -402,12 +428,14 @@ static void step(struct layer *self, float *activation, float *residual, const u
     float largest = integrate(self);
     reconstruct(self, residual, count);
     if (learn) {
-        if (self->inactive_rate * largest > LAZY_MAX)
+        if (self->inactive_rate * largest > LAZY_MAX) {
             learn_densely(self, count);
-        else
+        } else {
             learn_lazily(self, count, largest);
-        if (self->config.normalize_every > 0 && self->head->t % self->config.normalize_every == 0)
+        }
+        if (self->config.normalize_every > 0 && self->head->t % self->config.normalize_every == 0) {
             normalize(self);
+        }
     }
     self->head->t++;
     memcpy(activation, self->io, self->M * sizeof *activation);
@@ -417,8 +445,9 @@ static int topo_run(void *layer, float *activations, float *residual, const uint
                     const float *value, size_t k, size_t n, bool learn)
 {
     struct layer *self = layer;
-    for (size_t t = 0; t < n; t++)
+    for (size_t t = 0; t < n; t++) {
         step(self, activations + t * self->M, residual + 2 * t, index + t * k, value + t * k, k, learn);
+    }
     return KERNEL_OK;
 }
 

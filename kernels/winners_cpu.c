@@ -33,10 +33,12 @@ static bool weaker(const float *c, uint32_t i, uint32_t j)
 static void sift_down(uint32_t *heap, const float *c, size_t root, size_t k)
 {
     for (size_t child; (child = 2 * root + 1) < k; root = child) {
-        if (child + 1 < k && weaker(c, heap[child + 1], heap[child]))
+        if (child + 1 < k && weaker(c, heap[child + 1], heap[child])) {
             child++;
-        if (!weaker(c, heap[child], heap[root]))
+        }
+        if (!weaker(c, heap[child], heap[root])) {
             return;
+        }
         uint32_t swap = heap[root];
         heap[root] = heap[child];
         heap[child] = swap;
@@ -45,8 +47,9 @@ static void sift_down(uint32_t *heap, const float *c, size_t root, size_t k)
 
 static void insert_ascending(uint32_t *index, size_t count, size_t i)
 {
-    for (; count > 0 && index[count - 1] > i; count--)
+    for (; count > 0 && index[count - 1] > i; count--) {
         index[count] = index[count - 1];
+    }
     index[count] = (uint32_t)i;
 }
 
@@ -54,9 +57,11 @@ static void insert_ascending(uint32_t *index, size_t count, size_t i)
 static void list_stronger(uint32_t *index, const float *c, size_t k, uint32_t last)
 {
     const float least = key(c[last]);
-    for (size_t i = 0, count = 0; count < k; i++)
-        if (key(c[i]) > least || (key(c[i]) == least && i <= last))
+    for (size_t i = 0, count = 0; count < k; i++) {
+        if (key(c[i]) > least || (key(c[i]) == least && i <= last)) {
             index[count++] = (uint32_t)i;
+        }
+    }
 }
 
 /* A number that k of c's first RANGES * n numbers reach: the k-th largest of the ranges' maxima. top (RANGES):
@@ -65,22 +70,29 @@ static float bound(float *restrict top, const float *restrict c, size_t n, size_
 {
     vector largest[RANGE_VECTORS];
     float strongest[FEW]; /* descending */
-    for (size_t r = 0; r < RANGE_VECTORS; r++)
+    for (size_t r = 0; r < RANGE_VECTORS; r++) {
         largest[r] = (vector){0} - INFINITY;
-    for (size_t i = 0; i < n; i++)
-        for (size_t r = 0; r < RANGE_VECTORS; r++)
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t r = 0; r < RANGE_VECTORS; r++) {
             largest[r] = vector_max(vector_load(c + i * RANGES + r * VECTOR_FLOATS), largest[r]);
-    for (size_t r = 0; r < RANGE_VECTORS; r++)
+        }
+    }
+    for (size_t r = 0; r < RANGE_VECTORS; r++) {
         vector_store(top + r * VECTOR_FLOATS, largest[r]);
-    for (size_t a = 0; a < k; a++)
+    }
+    for (size_t a = 0; a < k; a++) {
         strongest[a] = -INFINITY;
-    for (size_t r = 0; r < RANGES; r++)
+    }
+    for (size_t r = 0; r < RANGES; r++) {
         if (top[r] > strongest[k - 1]) {
             size_t a = k - 1;
-            for (; a > 0 && top[r] > strongest[a - 1]; a--)
+            for (; a > 0 && top[r] > strongest[a - 1]; a--) {
                 strongest[a] = strongest[a - 1];
+            }
             strongest[a] = top[r];
         }
+    }
     return strongest[k - 1];
 }
 
@@ -89,15 +101,18 @@ static size_t admit(uint32_t *index, const float *c, uint32_t i, size_t count, s
 {
     size_t a = 0;
     if (count == k) {
-        if (weaker(c, i, index[0]))
+        if (weaker(c, i, index[0])) {
             return k;
-        for (; a + 1 < k && weaker(c, index[a + 1], i); a++)
+        }
+        for (; a + 1 < k && weaker(c, index[a + 1], i); a++) {
             index[a] = index[a + 1];
+        }
         index[a] = i;
         return k;
     }
-    for (a = count; a > 0 && weaker(c, i, index[a - 1]); a--)
+    for (a = count; a > 0 && weaker(c, i, index[a - 1]); a--) {
         index[a] = index[a - 1];
+    }
     index[a] = i;
     return count + 1;
 }
@@ -110,35 +125,45 @@ static bool few_of_many(uint32_t *index, const float *c, size_t n, size_t k)
     float top[RANGES];
     const float least = bound(top, c, length, k);
     size_t count = 0;
-    if (!(least > -INFINITY))
+    if (!(least > -INFINITY)) {
         return false;
-    for (size_t r = 0; r < RANGES; r++) {
-        for (size_t i = r; top[r] >= least && i < length * RANGES; i += RANGES)
-            if (c[i] >= least)
-                count = admit(index, c, (uint32_t)i, count, k);
     }
-    for (size_t i = length * RANGES; i < n; i++)
-        if (c[i] >= least)
+    for (size_t r = 0; r < RANGES; r++) {
+        for (size_t i = r; top[r] >= least && i < length * RANGES; i += RANGES) {
+            if (c[i] >= least) {
+                count = admit(index, c, (uint32_t)i, count, k);
+            }
+        }
+    }
+    for (size_t i = length * RANGES; i < n; i++) {
+        if (c[i] >= least) {
             count = admit(index, c, (uint32_t)i, count, k);
-    for (size_t a = 1; a < k; a++)
+        }
+    }
+    for (size_t a = 1; a < k; a++) {
         insert_ascending(index, a, index[a]);
+    }
     return true;
 }
 
 void winners_cpu(uint32_t *index, const float *c, size_t n, size_t k)
 {
-    if (k <= FEW && n >= MANY && few_of_many(index, c, n, k))
+    if (k <= FEW && n >= MANY && few_of_many(index, c, n, k)) {
         return;
-    for (size_t a = 0; a < k; a++)
+    }
+    for (size_t a = 0; a < k; a++) {
         index[a] = (uint32_t)a;
-    for (size_t root = k / 2; root-- > 0;)
+    }
+    for (size_t root = k / 2; root-- > 0;) {
         sift_down(index, c, root, k);
+    }
     float least = key(c[index[0]]);
-    for (size_t i = k; i < n; i++)
+    for (size_t i = k; i < n; i++) {
         if (c[i] > least) {
             index[0] = (uint32_t)i;
             sift_down(index, c, 0, k);
             least = key(c[index[0]]);
         }
+    }
     list_stronger(index, c, k, index[0]);
 }

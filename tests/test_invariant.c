@@ -50,15 +50,18 @@ static struct codes random_codes(size_t n, size_t k, size_t N, size_t usual)
     struct codes codes = {data_new(n * k, sizeof *codes.index), data_new(n * k, sizeof *codes.value)};
     for (size_t t = 0; t < n; t++) {
         size_t from = t % 301 == 300 ? N : usual, left = k;
-        for (size_t j = 0; j < from && left > 0; j++)
+        for (size_t j = 0; j < from && left > 0; j++) {
             if (data_uniform() * (double)(from - j) < (double)left) {
                 codes.index[t * k + k - left] = (uint32_t)j;
                 codes.value[t * k + k - left] = (float)(0.1 + data_uniform());
                 left--;
             }
-        for (size_t a = 0; a < k; a++)
-            if (t % 29 == 28 || (t % 13 == 12 && a % 2 == 0))
+        }
+        for (size_t a = 0; a < k; a++) {
+            if (t % 29 == 28 || (t % 13 == 12 && a % 2 == 0)) {
                 codes.value[t * k + a] = 0;
+            }
+        }
     }
     return codes;
 }
@@ -74,12 +77,15 @@ static struct invariant *layer_new(const struct invariant_config *config, enum k
 {
     struct invariant *layer;
     int rc = invariant_new(&layer, config, backend);
-    if (rc == KERNEL_EUNSUPPORTED)
+    if (rc == KERNEL_EUNSUPPORTED) {
         exit(CHECK_SKIPPED); /* the environment's LOOM_CPU asks for a set that is not here */
-    if (rc)
+    }
+    if (rc) {
         abort();
-    if (U)
+    }
+    if (U) {
         invariant_set_weights(layer, U);
+    }
     return layer;
 }
 
@@ -206,14 +212,16 @@ static void check_against_reference(const struct shape *s, bool learn)
 
 static void test_invariant_cpu_matches_reference(void)
 {
-    for (size_t s = 0; s < SHAPES; s++)
+    for (size_t s = 0; s < SHAPES; s++) {
         check_against_reference(&shapes[s], true);
+    }
 }
 
 static void test_invariant_encode_matches_reference_and_keeps_weights(void)
 {
-    for (size_t s = 0; s < SHAPES; s++)
+    for (size_t s = 0; s < SHAPES; s++) {
         check_against_reference(&shapes[s], false);
+    }
 }
 
 /* Lazy decay where it is hardest: most columns are hardly ever active and are pressed down to r_j < 1e-10, where
@@ -236,8 +244,9 @@ static void check_low_columns(const struct shape *s, size_t expected_low)
         size_t low = 0, wrong = 0;
         for (size_t j = 0; j < N; j++) {
             double r = 0;
-            for (size_t i = 0; i < M; i++)
+            for (size_t i = 0; i < M; i++) {
                 r += (double)b.activations[(n - 1) * M + i] * (double)b.U[i * N + j];
+            }
             low += r < 1e-10;
             for (size_t i = 0; i < M; i++) {
                 double u = (double)a.U[i * N + j], u_ref = (double)b.U[i * N + j];
@@ -246,8 +255,9 @@ static void check_low_columns(const struct shape *s, size_t expected_low)
         }
         CHECK(pass == 0 || low >= expected_low);
         CHECK(wrong == 0);
-        if (wrong > 0)
+        if (wrong > 0) {
             printf("        %zu of %zu weights\n", wrong, M * N);
+        }
         result_free(&a, s, n);
         result_free(&b, s, n);
     }
@@ -266,15 +276,16 @@ static void test_topo_low_columns_match_reference(void)
         {TOPO(80, 3, 3, 1, 1, 0.5, 1, 0.08, 0.1, 700), 0.1, 3},
         {TOPO(80, 2, 1, 0, 1, 0.9, 1.0 / 3, 0.08, 0.1, 0), 0.1, 3},
     };
-    for (size_t s = 0; s < sizeof low / sizeof *low; s++)
+    for (size_t s = 0; s < sizeof low / sizeof *low; s++) {
         check_low_columns(&low[s], 5);
+    }
 }
 
 static void test_invariant_result_does_not_depend_on_calls(void)
 {
     enum { n = 90 };
     const size_t blocks[] = {1, 7, 89};
-    for (size_t i = 0; i < SHAPES; i++)
+    for (size_t i = 0; i < SHAPES; i++) {
         for (size_t b = 0; b < 2; b++) {
             const struct shape *s = &shapes[i];
             float *U = data_floats(s->config.Ix * s->config.Iy * s->config.N, s->below);
@@ -293,6 +304,7 @@ static void test_invariant_result_does_not_depend_on_calls(void)
             codes_free(&codes);
             free(U);
         }
+    }
 }
 
 /* 1,000 frames at once = some, saved, loaded in a new layer, and the rest; to the bit, wherever the cut is.
@@ -332,15 +344,17 @@ static void check_continuation(const struct shape *s, enum kernel_backend backen
 static void test_invariant_continues_exactly_in_a_new_layer(void)
 {
     const size_t cuts[] = {0, 1, 2, 28, 29, 500, 501, 999};
-    for (size_t s = 0; s < SHAPES; s++)
-        for (size_t b = 0; b < 2; b++)
+    for (size_t s = 0; s < SHAPES; s++) {
+        for (size_t b = 0; b < 2; b++) {
             check_continuation(&shapes[s], backends[b], cuts, sizeof cuts / sizeof *cuts);
+        }
+    }
 }
 
 static void test_invariant_begin_pass_forgets_all_but_weights(void)
 {
     enum { n = 40 };
-    for (size_t i = 0; i < SHAPES; i++)
+    for (size_t i = 0; i < SHAPES; i++) {
         for (size_t b = 0; b < 2; b++) {
             const struct shape *s = &shapes[i];
             float *U = data_floats(s->config.Ix * s->config.Iy * s->config.N, s->below);
@@ -361,6 +375,7 @@ static void test_invariant_begin_pass_forgets_all_but_weights(void)
             codes_free(&codes);
             free(U);
         }
+    }
 }
 
 /* The underflow trap in TOPO. Unit 0 follows column 1, unit 1 follows column 2, and both have weights of
@@ -379,10 +394,12 @@ static void check_topo_revival(double inactive_rate)
         struct result out;
         for (size_t t = 0; t < 460; t++) {
             out = layer_run(layer, &s, t < 400 && t % 20 == 19 ? &two : &one, 0, 1, 1, true);
-            if (t == 459 && backends[b] == KERNEL_CPU)
+            if (t == 459 && backends[b] == KERNEL_CPU) {
                 CHECK(out.U[0] == INVARIANT_FLOOR);
-            if (t == 459 && backends[b] == KERNEL_REFERENCE)
+            }
+            if (t == 459 && backends[b] == KERNEL_REFERENCE) {
                 CHECK(out.U[0] == 0); /* as a float */
+            }
             CHECK(t < 459 || out.U[3] > 1e-10F);
             result_free(&out, &s, 1);
         }
@@ -461,8 +478,9 @@ static void test_invariant_float_weights_keep_the_floor(void)
             CHECK(out.U[w] >= INVARIANT_FLOOR);
             at_floor += out.U[w] < 1e-30F;
         }
-        for (size_t a = 0; a < 9 * n; a++)
+        for (size_t a = 0; a < 9 * n; a++) {
             CHECK(out.activations[a] >= 0);
+        }
         CHECK(at_floor > 0);
         result_free(&out, s, n);
         invariant_destroy(&layer);
@@ -474,7 +492,7 @@ static void test_invariant_float_weights_keep_the_floor(void)
 static void test_invariant_refuses_wrong_codes(void)
 {
     const float bad_values[] = {-0.1F, NAN, INFINITY};
-    for (size_t i = 0; i < SHAPES; i++)
+    for (size_t i = 0; i < SHAPES; i++) {
         for (size_t b = 0; b < 2; b++) {
             const struct shape *s = &shapes[i];
             const uint32_t N = (uint32_t)s->config.N;
@@ -493,14 +511,16 @@ static void test_invariant_refuses_wrong_codes(void)
             CHECK(invariant_train(layer, NULL, NULL, NULL, NULL, 2, 0) == KERNEL_OK);
             invariant_destroy(&layer);
         }
+    }
 }
 
 static void test_invariant_refuses_wrong_configurations(void)
 {
     const struct invariant_config topo = shapes[1].config, smooth = shapes[7].config;
     struct invariant_config bad[17];
-    for (size_t b = 0; b < 17; b++)
+    for (size_t b = 0; b < 17; b++) {
         bad[b] = b < 13 ? topo : smooth;
+    }
     bad[0].N = 0;
     bad[1].Ix = 0;
     bad[2].Iy = 0;
@@ -541,10 +561,12 @@ static void test_invariant_load_of_rubbish_stays_in_bounds(void)
         size_t bytes = invariant_state_bytes(layer);
         unsigned char *state = data_new(bytes, 1);
         for (size_t round = 0; round < 3; round++) {
-            for (size_t b = 0; b < bytes; b++)
+            for (size_t b = 0; b < bytes; b++) {
                 state[b] = round == 0 ? 0xFF : round == 1 ? 0x01 : (unsigned char)(256 * data_uniform());
-            if (s->config.rule == INVARIANT_SMOOTH)
+            }
+            if (s->config.rule == INVARIANT_SMOOTH) {
                 memcpy(state, &s->config.N, sizeof s->config.N); /* a credible count, incredible columns */
+            }
             invariant_load_state(layer, state);
             struct result out = layer_run(layer, s, &codes, 0, 5, 5, true);
             result_free(&out, s, 5);
@@ -580,16 +602,18 @@ static void test_invariant_same_bits_with_every_instruction_set(void)
         for (size_t set = 0; set < DATA_SETS; set++) {
             struct invariant *layer;
             setenv("LOOM_CPU", data_sets[set][0], 1);
-            if (invariant_new(&layer, c, KERNEL_CPU) == KERNEL_EUNSUPPORTED)
+            if (invariant_new(&layer, c, KERNEL_CPU) == KERNEL_EUNSUPPORTED) {
                 continue;
+            }
             CHECK(strcmp(invariant_body(layer), data_sets[set][1]) == 0);
             invariant_set_weights(layer, U);
             struct result out = layer_run(layer, &shapes[s], &codes, 0, n, n, true);
             if (first.U) {
                 CHECK(same_tail(&out, &first, &shapes[s], 0, n));
                 result_free(&out, &shapes[s], n);
-            } else
+            } else {
                 first = out;
+            }
             invariant_destroy(&layer);
         }
         result_free(&first, &shapes[s], n);

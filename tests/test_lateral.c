@@ -16,13 +16,15 @@ static double *dense(double strength, size_t radius, size_t Kx, size_t Ky)
     double *L = data_new(N * N, sizeof *L);
     for (size_t i = 0; i < N; i++) {
         size_t neighbours = 0;
-        for (size_t j = 0; j < N; j++)
+        for (size_t j = 0; j < N; j++) {
             if (j != i && around(i % Kx, j % Kx, Kx) <= radius && around(i / Kx, j / Kx, Ky) <= radius) {
                 L[i * N + j] = 1;
                 neighbours++;
             }
-        for (size_t j = 0; j < N; j++)
+        }
+        for (size_t j = 0; j < N; j++) {
             L[i * N + j] *= neighbours > 0 ? strength / sqrt((double)neighbours) : 0;
+        }
         L[i * N + i] = 1;
     }
     return L;
@@ -35,14 +37,16 @@ static void check_grid(double strength, size_t radius, size_t Kx, size_t Ky)
     float *p_cpu = data_floats(N, 3), *work = guard_new(lateral_work(Kx, Ky) * sizeof *work);
     double *ref = guard_new(N * sizeof *ref);
     float *cpu = guard_new(N * sizeof *cpu);
-    for (size_t i = 0; i < N; i++)
+    for (size_t i = 0; i < N; i++) {
         p[i] = (double)p_cpu[i];
+    }
     lateral_ref(ref, p, strength, radius, Kx, Ky);
     lateral_cpu(cpu, p_cpu, work, (float)strength, radius, Kx, Ky);
     for (size_t i = 0; i < N; i++) {
         double c = 0;
-        for (size_t j = 0; j < N; j++)
+        for (size_t j = 0; j < N; j++) {
             c += L[i * N + j] * p[j];
+        }
         CHECK_NEAR(ref[i], c, 1e-12 * c);
         CHECK_NEAR(cpu[i], c, 1e-5 * c);
     }
@@ -58,8 +62,9 @@ static void test_lateral_matches_dense_matrix(void)
 {
     const size_t grids[][2] = {{1, 1}, {1, 7}, {7, 1}, {2, 2}, {2, 5}, {4, 3}, {5, 9}, {10, 10}, {16, 33}};
     for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
-        for (size_t radius = 0; radius < 7; radius++)
+        for (size_t radius = 0; radius < 7; radius++) {
             check_grid(0.5, radius, grids[g][0], grids[g][1]);
+        }
         check_grid(1.5, SIZE_MAX, grids[g][0], grids[g][1]);
     }
 }
@@ -92,12 +97,14 @@ static void test_lateral_without_neighbours_is_identity(void)
 static void test_lateral_keeps_ties(void)
 {
     float p[7 * 11], c[7 * 11], work[7 * 11 + 2 * 7];
-    for (size_t i = 0; i < 77; i++)
+    for (size_t i = 0; i < 77; i++) {
         p[i] = 0.1F;
+    }
     for (size_t radius = 0; radius < 7; radius++) {
         lateral_cpu(c, p, work, 0.3F, radius, 7, 11);
-        for (size_t i = 1; i < 77; i++)
+        for (size_t i = 1; i < 77; i++) {
             CHECK(data_same(&c[i], &c[0], sizeof *c));
+        }
     }
 }
 

@@ -19,9 +19,11 @@ static void test_homogeneity_is_mean_cosine_of_pairs(void)
     float *W = data_floats(13 * 31, 1);
     memset(W + 4 * 31, 0, 31 * sizeof *W); /* a row that is all 0 counts as cosine 0 */
     double sum = 0;
-    for (size_t i = 0; i < 13; i++)
-        for (size_t j = 0; j < i; j++)
+    for (size_t i = 0; i < 13; i++) {
+        for (size_t j = 0; j < i; j++) {
             sum += cosine(W + i * 31, W + j * 31, 31);
+        }
+    }
     CHECK_NEAR(measure_homogeneity(W, 13, 31), sum / 78, 1e-12);
     free(W);
 }
@@ -51,15 +53,18 @@ static void test_coverage_and_prototypes(void)
     float *coverage = guard_new(N * sizeof *coverage), *prototypes = guard_new(M * P * sizeof *prototypes);
     measure_coverage(coverage, U, M, N);
     measure_prototypes(prototypes, U, W, M, N, P);
-    for (size_t j = 0; j < N; j++)
+    for (size_t j = 0; j < N; j++) {
         CHECK_NEAR(coverage[j], U[j] + U[N + j] + U[2 * N + j], 1e-6);
-    for (size_t i = 0; i < M; i++)
+    }
+    for (size_t i = 0; i < M; i++) {
         for (size_t q = 0; q < P; q++) {
             double sum = 0;
-            for (size_t j = 0; j < N; j++)
+            for (size_t j = 0; j < N; j++) {
                 sum += (double)(U[i * N + j] * W[j * P + q]);
+            }
             CHECK_NEAR(prototypes[i * P + q], sum, 1e-6);
         }
+    }
     CHECK(guard_check(coverage, N * sizeof *coverage));
     CHECK(guard_check(prototypes, M * P * sizeof *prototypes));
     free(U);

@@ -21,9 +21,11 @@ static const struct sparse_config shapes[] = {
 static float *random_frames(size_t n, size_t P)
 {
     float *frames = data_new(n * P, sizeof *frames);
-    for (size_t t = 0; t < n; t++)
-        for (size_t q = 0; q < P && t % 11 != 10; q++)
+    for (size_t t = 0; t < n; t++) {
+        for (size_t q = 0; q < P && t % 11 != 10; q++) {
             frames[t * P + q] = data_uniform() < 0.2 ? (float)data_uniform() : 0;
+        }
+    }
     return frames;
 }
 
@@ -32,12 +34,15 @@ static struct sparse *layer_new(const struct sparse_config *config, enum kernel_
 {
     struct sparse *layer;
     int rc = sparse_new(&layer, config, backend);
-    if (rc == KERNEL_EUNSUPPORTED)
+    if (rc == KERNEL_EUNSUPPORTED) {
         exit(CHECK_SKIPPED); /* the environment's LOOM_CPU asks for a set that is not here */
-    if (rc)
+    }
+    if (rc) {
         abort();
-    if (W)
+    }
+    if (W) {
         sparse_set_weights(layer, W);
+    }
     return layer;
 }
 
@@ -118,8 +123,9 @@ static void check_against_reference(const struct sparse_config *c, bool learn)
         CHECK(a.index[s] == b.index[s]);
         CHECK_NEAR(a.value[s], b.value[s], 1e-5 + 1e-4 * (double)b.value[s]);
     }
-    for (size_t t = 0; t < 2 * n; t++)
+    for (size_t t = 0; t < 2 * n; t++) {
         CHECK_NEAR(a.residual[t], b.residual[t], 1e-4 * (1 + (double)b.residual[t]));
+    }
     CHECK(data_distance(a.W, b.W, weights) < 1e-5);
     CHECK(learn || data_same(a.W, W, weights * sizeof *W));
     CHECK(learn || data_same(b.W, W, weights * sizeof *W));
@@ -133,21 +139,23 @@ static void check_against_reference(const struct sparse_config *c, bool learn)
 
 static void test_sparse_cpu_matches_reference(void)
 {
-    for (size_t s = 0; s < SHAPES; s++)
+    for (size_t s = 0; s < SHAPES; s++) {
         check_against_reference(&shapes[s], true);
+    }
 }
 
 static void test_sparse_encode_matches_reference_and_keeps_weights(void)
 {
-    for (size_t s = 0; s < SHAPES; s++)
+    for (size_t s = 0; s < SHAPES; s++) {
         check_against_reference(&shapes[s], false);
+    }
 }
 
 static void test_sparse_result_does_not_depend_on_calls(void)
 {
     enum { n = 50 };
     const size_t blocks[] = {1, 7, 49};
-    for (size_t s = 0; s < SHAPES; s++)
+    for (size_t s = 0; s < SHAPES; s++) {
         for (size_t b = 0; b < 2; b++) {
             const struct sparse_config *c = &shapes[s];
             float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames = random_frames(n, c->P);
@@ -165,6 +173,7 @@ static void test_sparse_result_does_not_depend_on_calls(void)
             free(W);
             free(frames);
         }
+    }
 }
 
 static void test_sparse_continues_exactly_in_a_new_layer(void)
@@ -202,18 +211,21 @@ static void test_sparse_ties_and_blank_frames(void)
         .P = 3, .Kx = 4, .Ky = 3, .k = 3, .rate = 0.1, .radius = 1, .strength = 0.5};
     const float frames[6] = {0, 0, 0, 0.5F, 0.5F, 0.5F};
     float W[12 * 3];
-    for (size_t w = 0; w < 36; w++)
+    for (size_t w = 0; w < 36; w++) {
         W[w] = 0.1F;
+    }
     for (size_t b = 0; b < 2; b++) {
         struct sparse *layer = layer_new(&config, backends[b], W);
         struct result blank = layer_run(layer, &config, frames, 1, 1, true);
-        for (uint32_t a = 0; a < 3; a++)
+        for (uint32_t a = 0; a < 3; a++) {
             CHECK(blank.index[a] == a && blank.value[a] == 0);
+        }
         CHECK(blank.residual[0] == 0 && blank.residual[1] == 0);
         CHECK(data_same(blank.W, W, sizeof W));
         struct result flat = layer_run(layer, &config, frames + 3, 1, 1, true);
-        for (uint32_t a = 0; a < 3; a++)
+        for (uint32_t a = 0; a < 3; a++) {
             CHECK(flat.index[a] == a && flat.value[a] > 0);
+        }
         result_free(&blank, &config, 1);
         result_free(&flat, &config, 1);
         sparse_destroy(&layer);
@@ -234,10 +246,12 @@ static void test_sparse_weight_at_floor_is_revived(void)
         for (size_t t = 0; t < 200; t++) {
             struct result out = layer_run(layer, &config, dark, 1, 1, true);
             CHECK(out.index[0] == 0 && out.index[1] == 1);
-            if (t == 199 && backends[b] == KERNEL_CPU)
+            if (t == 199 && backends[b] == KERNEL_CPU) {
                 CHECK(out.W[0] == SPARSE_FLOOR);
-            if (t == 199 && backends[b] == KERNEL_REFERENCE)
+            }
+            if (t == 199 && backends[b] == KERNEL_REFERENCE) {
                 CHECK(out.W[0] == 0); /* as a float */
+            }
             result_free(&out, &config, 1);
         }
         for (size_t t = 0; t < 20; t++) {
@@ -278,7 +292,7 @@ static void test_sparse_refuses_frames_outside_0_to_1(void)
 {
     const struct sparse_config config = {.P = 2, .Kx = 2, .Ky = 1, .k = 1, .rate = 0.1};
     const float W[4] = {0.1F, 0.2F, 0.3F, 0.4F}, wrong[] = {-0.001F, 1.001F, NAN, INFINITY};
-    for (size_t b = 0; b < 2; b++)
+    for (size_t b = 0; b < 2; b++) {
         for (size_t w = 0; w < 4; w++) {
             const float frames[4] = {0.5F, 0.5F, 0.5F, wrong[w]};
             uint32_t index[2];
@@ -290,14 +304,16 @@ static void test_sparse_refuses_frames_outside_0_to_1(void)
             CHECK(data_same(after, W, sizeof W));
             sparse_destroy(&layer);
         }
+    }
 }
 
 static void test_sparse_refuses_wrong_configurations(void)
 {
     const struct sparse_config good = shapes[3];
     struct sparse_config bad[14];
-    for (size_t b = 0; b < 14; b++)
+    for (size_t b = 0; b < 14; b++) {
         bad[b] = good;
+    }
     bad[0].P = 0;
     bad[1].Kx = 0;
     bad[2].Ky = 0;
@@ -343,9 +359,11 @@ static void test_sparse_names_its_body(void)
 static float *changing_frames(size_t n, size_t P)
 {
     float *frames = random_frames(n, P);
-    for (size_t t = n / 3; t < 2 * n / 3; t++)
-        for (size_t q = 0; q < P; q++)
+    for (size_t t = n / 3; t < 2 * n / 3; t++) {
+        for (size_t q = 0; q < P; q++) {
             frames[t * P + q] = (float)(0.2 + 0.8 * data_uniform());
+        }
+    }
     return frames;
 }
 
@@ -359,12 +377,13 @@ static void test_sparse_same_bits_with_every_instruction_set(void)
         const struct sparse_config *c = &shapes[s];
         float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames = changing_frames(n, c->P);
         struct result first = {0}, frozen = {0};
-        for (size_t set = 0; set < DATA_SETS; set++)
+        for (size_t set = 0; set < DATA_SETS; set++) {
             for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
                 struct sparse *layer;
                 setenv("LOOM_CPU", data_sets[set][0], 1);
-                if (sparse_new(&layer, c, KERNEL_CPU) == KERNEL_EUNSUPPORTED)
+                if (sparse_new(&layer, c, KERNEL_CPU) == KERNEL_EUNSUPPORTED) {
                     continue;
+                }
                 CHECK(strcmp(sparse_body(layer), data_sets[set][1]) == 0);
                 sparse_set_weights(layer, W);
                 struct result train = layer_run(layer, c, frames, n, blocks[b], true);
@@ -380,6 +399,7 @@ static void test_sparse_same_bits_with_every_instruction_set(void)
                 }
                 sparse_destroy(&layer);
             }
+        }
         result_free(&first, c, n);
         result_free(&frozen, c, n);
         free(W);

@@ -8,8 +8,9 @@
 static bool is_winner(const float *c, size_t n, size_t k, size_t i)
 {
     size_t stronger = 0;
-    for (size_t j = 0; j < n; j++)
+    for (size_t j = 0; j < n; j++) {
         stronger += c[j] > c[i] || (c[j] >= c[i] && j < i);
+    }
     return stronger < k;
 }
 
@@ -17,8 +18,9 @@ static void check_winners(const float *c, size_t n, size_t k)
 {
     double c_ref[N_MAX];
     uint32_t *cpu = guard_new(k * sizeof *cpu), *ref = guard_new(k * sizeof *ref);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         c_ref[i] = (double)c[i];
+    }
     winners_cpu(cpu, c, n, k);
     winners_ref(ref, c_ref, n, k);
     for (size_t a = 0; a < k; a++) {
@@ -33,12 +35,13 @@ static void check_winners(const float *c, size_t n, size_t k)
 static void test_winners_are_the_largest(void)
 {
     const size_t sizes[] = {1, 2, 3, 17, 100, N_MAX}, wanted[] = {1, 2, 5, 64, N_MAX};
-    for (size_t s = 0; s < 6; s++)
+    for (size_t s = 0; s < 6; s++) {
         for (size_t w = 0; w < 5; w++) {
             float *c = data_floats(sizes[s], 1);
             check_winners(c, sizes[s], wanted[w] < sizes[s] ? wanted[w] : sizes[s]);
             free(c);
         }
+    }
 }
 
 static void test_winners_ties_lower_index_wins(void)
@@ -51,14 +54,16 @@ static void test_winners_ties_lower_index_wins(void)
     CHECK(index[0] == 1 && index[1] == 2 && index[2] == 5);
     for (size_t round = 0; round < 200; round++) {
         float c[40];
-        for (size_t i = 0; i < 40; i++)
+        for (size_t i = 0; i < 40; i++) {
             c[i] = (float)(int)(4 * data_uniform());
+        }
         check_winners(c, 40, 1 + round % 40);
     }
     for (size_t round = 0; round < 40; round++) { /* few winners of many numbers */
         float c[N_MAX];
-        for (size_t i = 0; i < N_MAX; i++)
+        for (size_t i = 0; i < N_MAX; i++) {
             c[i] = round % 4 ? (float)(int)((double)(10 * round) * data_uniform()) : 0;
+        }
         check_winners(c, N_MAX - round, 1 + round % 16);
     }
 }
@@ -71,14 +76,16 @@ static void test_winners_nan_is_smallest(void)
     for (size_t k = 1; k <= 5; k++) {
         winners_cpu(cpu, c, 5, k);
         winners_ref(ref, c_ref, 5, k);
-        for (size_t a = 0; a < k; a++)
+        for (size_t a = 0; a < k; a++) {
             CHECK(cpu[a] == ref[a]);
+        }
         CHECK(k != 3 || (cpu[0] == 1 && cpu[1] == 3 && cpu[2] == 4));
         CHECK(k != 4 || (cpu[0] == 0 && cpu[1] == 1 && cpu[2] == 3 && cpu[3] == 4));
     }
     float many[N_MAX]; /* NaN but for three */
-    for (size_t i = 0; i < N_MAX; i++)
+    for (size_t i = 0; i < N_MAX; i++) {
         many[i] = i == 7 || i == 400 || i == N_MAX - 1 ? (float)i : NAN;
+    }
     winners_cpu(cpu, many, N_MAX, 2);
     CHECK(cpu[0] == 400 && cpu[1] == N_MAX - 1);
     winners_cpu(cpu, many, N_MAX, 5);

@@ -54,29 +54,33 @@ static void die(const char *what, const char *which)
 static void *allocate(size_t count, size_t size)
 {
     void *memory = calloc(count + 1, size);
-    if (!memory)
+    if (!memory) {
         die("no memory for", "working");
+    }
     return memory;
 }
 
 static void parse(const char *argument)
 {
     const char *value = strchr(argument, '=');
-    if (!value++)
+    if (!value++) {
         die("not NAME=VALUE:", argument);
+    }
     if (strncmp(argument, "invariant.rule=", 15) == 0) {
         invariant.rule = strcmp(value, "topo") == 0 ? INVARIANT_TOPO : INVARIANT_SMOOTH;
         return;
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strncmp(argument, names[i].name, strlen(names[i].name)) == 0 &&
             argument[strlen(names[i].name)] == '=') {
-            if (names[i].count)
+            if (names[i].count) {
                 *names[i].count = strtoul(value, NULL, 10);
-            else
+            } else {
                 *names[i].real = strtod(value, NULL);
+            }
             return;
         }
+    }
     die("no such name:", argument);
 }
 
@@ -84,40 +88,46 @@ static void parse(const char *argument)
 static float *load(const char *path, size_t *count)
 {
     FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END))
+    if (!file || fseek(file, 0, SEEK_END)) {
         die("cannot read", path);
+    }
     *count = (size_t)ftell(file) / sizeof(float);
     rewind(file);
     float *data = allocate(*count, sizeof *data);
-    if (fread(data, sizeof *data, *count, file) != *count)
+    if (fread(data, sizeof *data, *count, file) != *count) {
         die("cannot read", path);
+    }
     fclose(file);
     return data;
 }
 
 static void tell(const double *data, size_t count)
 {
-    if (fwrite(data, sizeof *data, count, stdout) != count)
+    if (fwrite(data, sizeof *data, count, stdout) != count) {
         die("cannot write", "records");
+    }
 }
 
 static void tell_index(const uint32_t *index, size_t count)
 {
-    for (size_t a = 0; a < count; a++)
+    for (size_t a = 0; a < count; a++) {
         tell(&(double){index[a]}, 1);
+    }
 }
 
 static void tell_floats(const float *data, size_t count)
 {
-    for (size_t q = 0; q < count; q++)
+    for (size_t q = 0; q < count; q++) {
         tell(&(double){(double)data[q]}, 1);
+    }
 }
 
 static double *widen(const float *data, size_t count)
 {
     double *wide = allocate(count, sizeof *wide);
-    for (size_t q = 0; q < count; q++)
+    for (size_t q = 0; q < count; q++) {
         wide[q] = (double)data[q];
+    }
     return wide;
 }
 
@@ -136,14 +146,16 @@ static void replay_reference(const float *frames, size_t n, const float *W_float
         tell(value, k);
         tell(residual, 2);
         memset(s, 0, N * sizeof *s);
-        for (size_t a = 0; a < k; a++)
+        for (size_t a = 0; a < k; a++) {
             s[index[a]] = value[a];
+        }
         (invariant.rule == INVARIANT_TOPO ? topo_ref : smooth_ref)(&state, residual, U, work, chosen, s,
                                                                    &invariant, true);
         tell(invariant.rule == INVARIANT_TOPO ? state.io : state.io_1, M);
         tell(residual, 2);
-        for (size_t a = 0; a < k; a++)
+        for (size_t a = 0; a < k; a++) {
             tell(W + index[a] * P, P);
+        }
         tell(U, M * N);
     }
     tell(W, N * P);
@@ -163,18 +175,21 @@ static void replay_cpu(const float *frames, size_t n, float *W, float *U, size_t
     float value[SPARSE_WINNERS_MAX], residual[2], *io = allocate(M, sizeof *io);
     struct sparse *first = NULL;
     struct invariant *second = NULL;
-    if (sparse_new(&first, &sparse, KERNEL_CPU) || invariant_new(&second, &invariant, KERNEL_CPU))
+    if (sparse_new(&first, &sparse, KERNEL_CPU) || invariant_new(&second, &invariant, KERNEL_CPU)) {
         die("wrong", "configuration");
+    }
     sparse_set_weights(first, W);
     invariant_set_weights(second, U);
     for (size_t t = 0; t < n; t++) {
-        if (sparse_train(first, index, value, residual, frames + t * P, 1))
+        if (sparse_train(first, index, value, residual, frames + t * P, 1)) {
             die("cannot train", "the sparse layer");
+        }
         tell_index(index, k);
         tell_floats(value, k);
         tell_floats(residual, 2);
-        if (invariant_train(second, io, residual, index, value, k, 1))
+        if (invariant_train(second, io, residual, index, value, k, 1)) {
             die("cannot train", "the invariant layer");
+        }
         tell_floats(io, M);
         tell_floats(residual, 2);
     }
@@ -189,19 +204,23 @@ static void replay_cpu(const float *frames, size_t n, float *W, float *U, size_t
 
 int main(int argc, char **argv)
 {
-    if (argc < 6)
+    if (argc < 6) {
         die("usage: kernels-replay", "reference|cpu FRAMES W U NAME=VALUE...");
-    for (int a = 5; a < argc; a++)
+    }
+    for (int a = 5; a < argc; a++) {
         parse(argv[a]);
+    }
     size_t pixels, N_P, M_N, M = invariant.Ix * invariant.Iy;
     float *frames = load(argv[2], &pixels), *W = load(argv[3], &N_P), *U = load(argv[4], &M_N);
     if (sparse.P == 0 || sparse.k == 0 || sparse.k > SPARSE_WINNERS_MAX || N_P != invariant.N * sparse.P ||
-        M_N != M * invariant.N || invariant.N != sparse.Kx * sparse.Ky)
+        M_N != M * invariant.N || invariant.N != sparse.Kx * sparse.Ky) {
         die("the files do not fit", "the configuration");
-    if (strcmp(argv[1], "reference") == 0)
+    }
+    if (strcmp(argv[1], "reference") == 0) {
         replay_reference(frames, pixels / sparse.P, W, U, M);
-    else
+    } else {
         replay_cpu(frames, pixels / sparse.P, W, U, M);
+    }
     free(frames);
     free(W);
     free(U);
