@@ -66,6 +66,9 @@ static int end_pass(struct runner *self, struct block *out)
     if (status < 0) {
         return status;
     }
+    if (self->options.log == LOG_JSON) {
+        runner_report_progress(self, true); /* so that the launcher knows how many passes there are */
+    }
     log_pass(self->context.pass + 1, out->metrics, out->n_metrics);
     if (self->producer != NULL && producer_tapped(self->producer, TAP_METRICS, NULL)) {
         status = producer_send_metrics(self->producer, out->metrics, out->n_metrics, runner_position(self),

@@ -11,6 +11,10 @@
 #include "layer_support.h"
 #include "stage.h"
 
+/* Largest value of a code that is taken: a code is a drive over a sum of weights, at most a few. Far larger
+ * ones are a mistake of whoever sends them, and their squares would leave single precision. */
+#define VALUE_MAX 1e6F
+
 struct invariant_stage {
     /* parameters */
     int rule; /* enum invariant_rule */
@@ -109,8 +113,12 @@ static int configure(const struct stage_context *context, void *state, struct st
         return error_set(LOOM_EINTERNAL, "out of memory for %zu x %zu weights", self->M, self->N);
     }
     double init = self->init > 0 ? self->init : self->rule == INVARIANT_SMOOTH ? 1.0 : 0.1;
-    status = layer_start(&self->start, self->weights, self->layer, "invariant", self->M, self->N, init,
-                         self->seed);
+    const struct layer_wanted wanted = {.stage = "invariant",
+                                        .grid = self->grid,
+                                        .inputs = self->N,
+                                        .rule = rules[self->rule],
+                                        .input = input->id};
+    status = layer_start(&self->start, self->weights, self->layer, &wanted, init, self->seed);
     invariant_set_weights(self->kernel, self->weights);
     self->frames = self->start.frames;
     output->grid_x = (size_t)self->grid.x;
@@ -128,7 +136,8 @@ static int begin_pass(const struct stage_context *context, void *state)
     return 0;
 }
 
-/* What a kernel may take for granted: indices in range and ascending, values finite and not negative. */
+/* What a kernel may take for granted: indices in range and ascending, values not negative and at most
+ * VALUE_MAX. */
 static int check_codes(const struct invariant_stage *self, const struct stage_context *context,
                        const struct block *in)
 {
@@ -136,13 +145,12 @@ static int check_codes(const struct invariant_stage *self, const struct stage_co
     const float *value = in->fields[1];
     for (size_t i = 0; i < in->n * self->k; i++) {
         bool ascending = i % self->k == 0 || index[i] > index[i - 1];
-        if (index[i] >= self->N || !ascending || !(value[i] >= 0) || isinf(value[i])) {
+        if (index[i] >= self->N || !ascending || !(value[i] >= 0 && value[i] <= VALUE_MAX)) {
             return error_set(LOOM_EDATA,
-                             "stream %s, frame %ju: unit %u with value %g; units must ascend below %zu, "
-                             "values be finite and "
-                             "not negative",
+                             "%s, frame %ju: unit %u with value %g; units must ascend below %zu, values be "
+                             "from 0 to %g",
                              context->inputs[0].name, (uintmax_t)(in->seq + i / self->k), index[i],
-                             (double)value[i], self->N);
+                             (double)value[i], self->N, (double)VALUE_MAX);
         }
     }
     return 0;

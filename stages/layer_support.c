@@ -1,24 +1,74 @@
 /* See layer_support.h. */
 #include "layer_support.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/kernel.h"
+#include "log.h"
 #include "random.h"
 
-static int from_file(struct layer_start *start, float *weights, const char *path, const char *stage,
-                     size_t rows, size_t cols)
+/* The file must be a layer of this stage, units in the same order, learned by the same rule. */
+static int check_file(const struct layer_reader *file, const struct layer_wanted *wanted)
+{
+    const char *path = layer_path(file);
+    char kind[64], rule[64] = "";
+    int64_t grid[2];
+    int status = layer_read_text(file, "stage", kind, sizeof kind);
+    if (status == 0 && strcmp(kind, wanted->stage) != 0) {
+        status =
+            error_set(LOOM_EDATA, "'%s' is a layer of stage %s, not of stage %s; name a layer of stage %s",
+                      path, kind, wanted->stage, wanted->stage);
+    }
+    if (status == 0) {
+        status = layer_read_integers(file, "grid", grid, 2);
+    }
+    if (status == 0 && (grid[0] != wanted->grid.x || grid[1] != wanted->grid.y)) {
+        status =
+            error_set(LOOM_EDATA,
+                      "'%s' is a layer of %" PRId64 "x%" PRId64 " units, but this stage's grid is %" PRId64
+                      "x%" PRId64 "; set grid to that of the layer, or name another layer",
+                      path, grid[0], grid[1], wanted->grid.x, wanted->grid.y);
+    }
+    if (status == 0 && wanted->rule != NULL) {
+        status = layer_read_text(file, "rule", rule, sizeof rule);
+    }
+    if (status == 0 && wanted->rule != NULL && strcmp(rule, wanted->rule) != 0) {
+        status =
+            error_set(LOOM_EDATA,
+                      "'%s' has learned by rule %s, but this stage's rule is %s; set rule to that of the "
+                      "layer, or name another layer",
+                      path, rule, wanted->rule);
+    }
+    return status;
+}
+
+/* A layer means something only above the layer that it was trained on. Whether that is the one below it now
+ * cannot be told from the streams' ids: those change with everything that the layer below starts from, so
+ * also wherever a run goes on with both layers of an earlier one, which is as it should be. So it is said, and
+ * not refused. */
+static int compare_input(const struct layer_reader *file, const struct layer_wanted *wanted)
+{
+    char input[64];
+    int status = wanted->input == NULL ? 0 : layer_read_text(file, "input", input, sizeof input);
+    if (status == 0 && wanted->input != NULL && strcmp(input, wanted->input) != 0) {
+        log_info(
+            "'%s' was trained on stream %s, and now reads stream %s: see that the layer below is the same",
+            layer_path(file), input, wanted->input);
+    }
+    return status;
+}
+
+static int from_file(struct layer_start *start, float *weights, const char *path,
+                     const struct layer_wanted *wanted)
 {
     struct layer_reader *file = NULL;
-    char kind[64];
+    const size_t rows = (size_t)wanted->grid.x * (size_t)wanted->grid.y, cols = wanted->inputs;
     int status = layer_reader_new(&file, path);
     if (status == 0) {
-        status = layer_read_text(file, "stage", kind, sizeof kind);
-    }
-    if (status == 0 && strcmp(kind, stage) != 0) {
-        status = error_set(LOOM_EDATA, "'%s' is a layer of a %s stage, not of a %s stage", path, kind, stage);
+        status = check_file(file, wanted);
     }
     if (status == 0) {
         status = layer_read(file, "weights", LAYER_F4, (const size_t[]){rows, cols}, 2, weights);
@@ -36,16 +86,20 @@ static int from_file(struct layer_start *start, float *weights, const char *path
     if (status == 0) {
         status = layer_read_integer(file, "frames", &start->frames);
     }
+    if (status == 0) {
+        status = compare_input(file, wanted);
+    }
     layer_reader_destroy(&file);
     return status;
 }
 
-int layer_start(struct layer_start *start, float *weights, const char *path, const char *stage, size_t rows,
-                size_t cols, double init, int64_t seed)
+int layer_start(struct layer_start *start, float *weights, const char *path,
+                const struct layer_wanted *wanted, double init, int64_t seed)
 {
+    const size_t rows = (size_t)wanted->grid.x * (size_t)wanted->grid.y, cols = wanted->inputs;
     *start = (struct layer_start){.frames = 0};
     if (path[0] != '\0') {
-        return from_file(start, weights, path, stage, rows, cols);
+        return from_file(start, weights, path, wanted);
     }
     double *row = malloc(cols * sizeof *row);
     if (row == NULL) {

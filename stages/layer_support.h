@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "layer.h"
+#include "params.h"
 
 /* Where a layer's weights came from. */
 struct layer_start {
@@ -14,12 +15,22 @@ struct layer_start {
     int64_t frames;  /* frames that layer had seen */
 };
 
-/* Fill weights (rows x cols, the caller's) from the layer file `path`, whose /weights must have that shape
- * and whose kind must be `stage`; or, if path is "", with init * U[0, 1) drawn in row order from sequence
- * RANDOM_WEIGHTS of `seed` (random.h says how NumPy draws the same). LOOM_EDATA if the file does not fit,
- * with both shapes. */
-int layer_start(struct layer_start *start, float *weights, const char *path, const char *stage, size_t rows,
-                size_t cols, double init, int64_t seed) LOOM_MUST_CHECK;
+/* What a layer file must be, to be started from. */
+struct layer_wanted {
+    const char *stage; /* kind of stage that wrote it */
+    struct grid grid;  /* of its units: as many rows of weights, in that order */
+    size_t inputs;     /* columns of weights */
+    const char *rule;  /* by which it has learned; NULL: there is but one */
+    const char
+        *input; /* id of the stream that is read now; NULL: it does not matter on which it was trained */
+};
+
+/* Fill weights (grid.x * grid.y rows of `inputs`, the caller's) from the layer file `path`, which must be as
+ * wanted; or, if path is "", with init * U[0, 1) drawn in row order from sequence RANDOM_WEIGHTS of `seed`
+ * (random.h says how NumPy draws the same). LOOM_EDATA with what the file is and what was wanted if it does
+ * not fit or lacks an attribute. A layer that was trained on another stream is only logged. */
+int layer_start(struct layer_start *start, float *weights, const char *path,
+                const struct layer_wanted *wanted, double init, int64_t seed) LOOM_MUST_CHECK;
 
 /* The words of parameter `backend`, in the order of enum kernel_backend, NULL at the end. */
 extern const char *const layer_backends[];

@@ -3,9 +3,19 @@
  *
  *     cp stages/skeleton.c stages/mine.c       and add  loom_stage(mine mine.c)  to stages/CMakeLists.txt
  *
- * (or, outside of this tree, link against the installed library and put loom-mine anywhere on PATH). The
- * runner does the rest: options, sockets, signals, checkpoints, progress. Delete the hooks that you do not
- * need. */
+ * (or, outside of this tree, link against the installed library and put loom-mine anywhere on PATH). Then, in
+ * mine.c, from the bottom up:
+ *
+ *     struct stage    .name = "mine", always that of the program loom-mine; .summary; what it takes and gives:
+ *                     .input_kinds, .inputs_min, .inputs_max, .output (STREAM_NONE: a leaf)
+ *     configure       describe the output: height and width of frames, grid and winners of codes, grid of
+ *                     activations
+ *     process         the work
+ *     save and load   together: all that process changes; without it a restart is not the same to the bit
+ *     struct, params  rename, and replace by what your stage knows and what can be set
+ *
+ * The runner does the rest: options, sockets, signals, checkpoints, progress. Delete the hooks that you do not
+ * need, in the struct, too. `loom inspect mine` shows what came out of it. */
 #include <string.h>
 
 #include "stage.h"

@@ -79,8 +79,8 @@ static int configure(const struct stage_context *context, void *state, struct st
     if (self->weights == NULL || self->usage == NULL) {
         return error_set(LOOM_EINTERNAL, "out of memory for %zu x %zu weights", self->N, self->P);
     }
-    status = layer_start(&self->start, self->weights, self->layer, "sparse", self->N, self->P, self->init,
-                         self->seed);
+    const struct layer_wanted wanted = {.stage = "sparse", .grid = self->grid, .inputs = self->P};
+    status = layer_start(&self->start, self->weights, self->layer, &wanted, self->init, self->seed);
     sparse_set_weights(self->kernel, self->weights);
     self->frames = self->start.frames;
     output->winners = config.k;
@@ -155,7 +155,7 @@ static int process(const struct stage_context *context, void *state, size_t port
                  ? sparse_encode(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n)
                  : sparse_train(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n);
     if (status == KERNEL_EINVAL) {
-        return error_set(LOOM_EDATA, "stream %s, frames %ju to %ju: a value is not from 0 to 1",
+        return error_set(LOOM_EDATA, "%s, frames %ju to %ju: a value is not from 0 to 1",
                          context->inputs[port].name, (uintmax_t)in->seq, (uintmax_t)(in->seq + in->n - 1));
     }
     if (status < 0) {

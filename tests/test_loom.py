@@ -235,6 +235,30 @@ flowchart LR
         self.assertEqual(json.loads(self.loom("inspect", "fakelayer", "--json")[0])["output"], "codes")
         self.assertIn("did you mean 'fakelayer'?", self.loom("inspect", "fakelayr", code=64)[1])
 
+    def test_stage_under_another_name(self):
+        """A copied stage whose own name was forgotten."""
+        self.write("programs/loom-mine", "#!/bin/sh\nexec loom-fakelayer \"$@\"\n")
+        os.chmod(self.path("programs", "loom-mine"), 0o755)
+        told = r"calls itself stage 'fakelayer', but is the program loom-mine: .*\.name = \"mine\""
+        self.assertRegex(self.loom("inspect", "mine", code=65)[1], told)
+        self.assertRegex(self.loom("list")[0], told)
+
+    def test_large_numbers(self):
+        """Limits stand there in full; what does not fit into 64 bits is out of range, and not another type."""
+        spec = {"stage": "wide", "inputs": {"kinds": [], "min": 0, "max": 0}, "output": "frames", "params": [
+            {"name": "seed", "type": "integer", "default": "1", "min": 0, "max": 2**53},
+            {"name": "first", "type": "integer", "default": "0", "min": 0, "max": 2**32 - 1},
+            {"name": "share", "type": "real", "default": "0", "min": 1e-9, "max": 1}]}
+        self.write("programs/loom-wide", "#!/bin/sh\necho '" + json.dumps(spec) + "'\n")
+        os.chmod(self.path("programs", "loom-wide"), 0o755)
+        out = self.loom("inspect", "wide")[0]
+        for text in ("0 to 9007199254740992 ", "0 to 4294967295 ", "1e-09 to 1 "):
+            self.assertIn(text, out)
+        for seed in ("18446744073709551615", "-18446744073709551615", "9007199254740993000"):
+            self.write("wide.yaml", "name: wide\nstages: {w: {stage: wide, seed: " + seed + "}}\n")
+            told = self.loom("validate", "wide.yaml", code=64)[1]
+            self.assertIn(f"'seed' must be from 0 to 9007199254740992, not {seed}", told)
+
     def test_usage(self):
         self.assertIn("loom run", self.loom("help")[0])
         self.assertIn("--restarts", self.loom("help", "run")[0])
@@ -268,8 +292,8 @@ class TestRun(LoomTest):
         self.loom("run", "toy.yaml", "--set", "layer.in=ipc://outside", "--set", "layer.note=a b")
         folder = os.path.realpath(self.folder)
         self.assertEqual(self.arguments("window")[1:], [
-            "--name", "window", "--run", ".", "--log", "json", "--required", "tape", "--bind", "ipc://sockets/window",
-            "--bind-tap", "ipc://sockets/window.tap", f"--picture={folder}/picture.png", "--frames=20"])
+            "--name", "window", "--run", f"{folder}/runs/toy", "--log", "json", "--required", "tape", "--bind",
+            "ipc://sockets/window", "--bind-tap", "ipc://sockets/window.tap", f"--picture={folder}/picture.png", "--frames=20"])
         self.assertEqual(self.arguments("layer")[7:], [
             "--in", f"ipc://{folder}/outside", "--required", "tape", "--bind", "ipc://sockets/layer", "--bind-tap",
             "ipc://sockets/layer.tap", "--grid=4x5", "--rate=0.25", "--note=a b"])
@@ -296,6 +320,16 @@ class TestRun(LoomTest):
         self.assertFalse(os.path.exists(self.path("runs/toy/argv-window")))
         self.assertIn("ipc:///tmp/mine", self.arguments("layer"))
         self.assertEqual(self.arguments("maps")[7:], ["--tap", "ipc://sockets/layer.tap"])
+
+    def test_what_a_stage_says_is_no_command_to_the_terminal(self):
+        evil = "\x1b[2J\x9b0m\nloom: error: all is lost\x07"
+        settings = f"rate: 0.250, crash_at: 3, crash_code: 65, complaint: {json.dumps(evil)}"
+        self.write("toy.yaml", PIPELINE.replace("rate: 0.250", settings))
+        out, err = self.loom("run", "toy.yaml", code=65)
+        for text in (out, err):
+            self.assertFalse(any(ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160 for c in text), text)
+            self.assertNotRegex(text, "(?m)^loom: error: all is lost")
+        self.assertIn("\\x1b[2J\\xc2\\x9b0m\\nloom: error: all is lost\\x07", err)
 
     def test_paths(self):
         self.write("elsewhere/picture.png", "")

@@ -527,7 +527,8 @@ class Rubbish(Case):
         self.run_pipeline("run", passes=0)
         for name, turned in (("sparse", "10x12"), ("topo", "4x5")):
             good, bare = self.path("run", "layers", name + ".h5"), self.path("bare-" + name + ".h5")
-            said = self.run_pipeline("turned-" + name, "--set", f"{name}.layer={good}", "--set", f"{name}.grid={turned}", code=65)
+            said = self.run_pipeline("turned-" + name, "--set", f"{name}.layer={good}", "--set", f"{name}.grid={turned}",
+                                     code=65)
             self.assertIn(turned, said)
             self.assertIn({"10x12": "12x10", "4x5": "5x4"}[turned], said)
             shutil.copy(good, bare)
@@ -542,16 +543,19 @@ class Rubbish(Case):
         with open(self.path("other-input", "log.jsonl"), encoding="utf-8") as file:
             self.assertIn("was trained on stream", file.read())
 
-    def serve_codes(self, value, name=None):
-        """A stranger that serves one pass of ten codes of three units, the largest of that value. Returns the endpoint."""
+    def serve_codes(self, value, refusal=None):
+        """A stranger that serves one pass of ten codes of three units, the largest of that value, or refuses to, with these
+        words. Returns the endpoint."""
         endpoint, router = f"ipc://{self.folder}/codes", zmq.Context.instance().socket(zmq.ROUTER)
         router.linger = 0
         router.bind(endpoint)
-        about = {"v": 1, "t": "stream", "id": "codes-1", "kind": "codes", "shape": [3], "grid": [12, 10], "dtype": "f4", "pass": 10,
-                 "total": 10, **({"name": name} if name else {})}
+        about = {"v": 1, "t": "stream", "id": "codes-1", "kind": "codes", "shape": [3], "grid": [12, 10], "dtype": "f4",
+                 "pass": 10, "total": 10}
         index = numpy.tile(numpy.array([1, 5, 9], "u4"), (10, 1))
         data = {"v": 1, "t": "data", "id": "codes-1", "seq": 0, "n": 10, "eos": True, "index": index.tobytes(),
                 "value": numpy.tile(numpy.array([0.5, 1, value], "f4"), (10, 1)).tobytes()}
+        if refusal:
+            data = {"v": 1, "t": "err", "why": refusal}
 
         def answer():
             while not done.is_set():
@@ -596,12 +600,19 @@ class Rubbish(Case):
         taken.close()
         self.assertIn("in use", said)
 
-    def test_checkpoint_of_another_stream(self):
+    def interrupted_run(self):
+        """Leave the folder `run` behind with a checkpoint of `sparse` in it. Returns the checkpoints' folder."""
         slow = ("--set", "window.rate=1500", "--set", "window.block=50")
+        folder, end = self.path("run", "checkpoints"), time.time() + PATIENCE
         child = self.start(program("loom"), "run", self.write(PIPELINE), "--dir", "run", *slow)
-        time.sleep(0.8)
+        while not os.path.exists(os.path.join(folder, "sparse-0.h5")) and time.time() < end:
+            time.sleep(0.01)
         child.send_signal(signal.SIGINT)
         self.finish(child, 130)
+        return folder
+
+    def test_checkpoint_of_another_stream(self):
+        self.interrupted_run()
         server = self.start(program("loom-generate"), f"--tapestry={DIGITS}", "--bind", f"ipc://{self.folder}/g", "--seed=9")
         said = self.stage("sparse", "--in", f"ipc://{self.folder}/g", "--run", self.path("run"), "--grid=12x10", "--winners=3",
                           "--radius=1", "--seed=2", code=65)
@@ -609,12 +620,7 @@ class Rubbish(Case):
         server.terminate()
 
     def test_damaged_checkpoint(self):
-        slow = ("--set", "window.rate=1500", "--set", "window.block=50")
-        child = self.start(program("loom"), "run", self.write(PIPELINE), "--dir", "run", *slow)
-        time.sleep(0.8)
-        child.send_signal(signal.SIGINT)
-        self.finish(child, 130)
-        folder = self.path("run", "checkpoints")
+        folder = self.interrupted_run()
         for name in os.listdir(folder):
             if name.startswith("sparse-"):
                 with open(os.path.join(folder, name), "r+b") as file:
@@ -625,10 +631,10 @@ class Rubbish(Case):
         self.run_pipeline("run", "--again")
 
     def test_escape_sequences_of_peers(self):
-        endpoint = self.serve_codes(1e10, name="\x1b[2J\nloom: all is well")
+        endpoint = self.serve_codes(1, refusal="\x1b[2J\nloom: all is well")
         said = self.stage("invariant", "--in", endpoint, "--run=escape", code=65)
-        self.assertNotIn("\x1b", said)
-        self.assertEqual(said.count("\n"), said.count("invariant: "), said)
+        self.assertIn("\\x1b[2J\\nloom: all is well", said)
+        self.assertNotIn("\nloom: all", said)
         text = "name: evil\nstages:\n  top: {stage: invariant, in: '" + endpoint + "'}\n"
         said = self.loom("run", self.write(text), code=65)
         self.assertNotIn("\x1b", said)

@@ -18,6 +18,19 @@ with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
     README = file.read()
 
 
+def number(value):
+    """Whole numbers in full, as `loom inspect` has them."""
+    return f"{value:.0f}" if value == int(value) and abs(value) <= 2**53 else f"{value:.6g}"
+
+
+def takes(param):
+    """The column of that name."""
+    if param["type"] in ("integer", "real", "grid"):
+        low, high = number(param["min"]), number(param["max"])
+        return f"{low} to {high} {param['unit']}".strip() if param["max"] <= 2**53 else f"from {low} {param['unit']}".strip()
+    return {"choice": ", ".join(param["choices"] or ()), "boolean": "true, false"}.get(param["type"], param["type"])
+
+
 class Readme(unittest.TestCase):
     def test_lists_every_parameter(self):
         for stage in ("generate", "sparse", "invariant", "record", "render", "skeleton"):
@@ -26,10 +39,11 @@ class Readme(unittest.TestCase):
             self.assertIsNotNone(section, f"no section on {stage}")
             for param in spec["params"]:
                 default = "needed" if param["required"] else f"`{param['default']}`" if param["default"] else ""
-                self.assertIn(f"| `{param['name']}` | {default} |", section.group(0), stage)
+                self.assertIn(f"| `{param['name']}` | {default} | {takes(param)} |", section.group(0), stage)
         common = README[README.index("**Every stage**"):]
         for param in spec["common"]:
-            self.assertIn(f"| `{param['name']}` |", common)
+            self.assertIn(f"| `{param['name']}` | " + (f"`{param['default']}`" if param["default"] else ""), common)
+            self.assertIn(f"| {takes(param)} |", common)
 
     def test_links_lead_somewhere(self):
         for target in re.findall(r"\]\(([^)#]+)\)", README):

@@ -52,6 +52,8 @@ static void draw(struct gallery *self, const char *name, const char *suffix, boo
     }
     if (status != LOOM_OK) {
         gallery_note_failure(self, status);
+    } else {
+        self->drawn++;
     }
     image_fini(&image);
     free(path);

@@ -14,6 +14,7 @@ struct gallery {
     bool separators;    /* lines between units */
     bool final;         /* nothing is learning any more: what takes minutes is drawn too */
     struct text *text;  /* NULL: no letters; owned */
+    size_t drawn;       /* pictures made */
     size_t failures;    /* pictures that could not be made */
     int failure;        /* why the last of them could not */
     char *why;          /* its message; owned */

@@ -15,7 +15,8 @@
  * At the end everything is drawn once more from the layer files themselves, so the pictures that stay are
  * true even if messages were lost, or the renderer was killed and started again.
  *
- * A picture that cannot be made is logged and never an error while others train; at the end it is one.
+ * A picture that cannot be made is logged and never an error while others train; at the end it is one. Layer
+ * files that are bad are passed over, unless a folder was asked for (--layers) and nothing in it can be drawn.
  *
  * Limits: pictures of about 4000 pixels a side (draw.h); prototypes of very large layers are left out
  * (gallery.c). While training, a tap does not say what an invariant layer was trained on: its sparse layer is
@@ -25,8 +26,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "durable_file.h"
 #include "gallery.h"
 #include "log.h"
 #include "shown.h"
@@ -34,13 +35,13 @@
 
 struct render {
     char *layers;    /* folder of layer files; "": the run's */
-    char *pictures;  /* folder to draw into; "": the run's, or ./pictures */
+    char *pictures;  /* folder to draw into; "": the run's */
     int64_t scale;   /* pixels a weight; 0: so that a map has about DRAW_SIDE_USUAL pixels */
     bool separators; /* lines between units */
 
     struct gallery gallery;
     struct shelf sparse; /* the sparse layers known */
-    bool tapped;         /* something came from a tap */
+    bool asked;          /* `layers` was given, so its files are expected to be there */
 };
 
 #define FIELD(field) offsetof(struct render, field)
@@ -51,14 +52,15 @@ static const struct param params[] = {
      .offset = FIELD(layers),
      .fallback = "",
      .unit = "",
-     .help = "folder of the layer files that are drawn at the end; empty: layers in the run's folder",
+     .help = "folder of the layer files that are drawn at the end; empty: beside taps, layers in the run's "
+             "folder",
      .flags = PARAM_LOCAL},
     {.name = "pictures",
      .type = PARAM_PATH,
      .offset = FIELD(pictures),
      .fallback = "",
      .unit = "",
-     .help = "folder to draw into; empty: pictures in the run's folder, or here without a run",
+     .help = "folder to draw into; empty: pictures in the run's folder",
      .flags = PARAM_LOCAL},
     {.name = "scale",
      .type = PARAM_INTEGER,
@@ -79,56 +81,58 @@ static const struct param params[] = {
     {0},
 };
 
-/* Put a default in an empty path: RUN/NAME, or `otherwise`. */
-static int settle_path(char **path, const char *run, const char *name, const char *otherwise)
+/* Put a default in an empty path: RUN/NAME. */
+static int settle_path(char **path, const char *run, const char *name)
 {
-    if (*path != NULL && (*path)[0] != '\0')
-        return LOOM_OK;
     char *settled = NULL;
-    if ((run != NULL ? asprintf(&settled, "%s/%s", run, name) : asprintf(&settled, "%s", otherwise)) < 0)
+    if ((*path)[0] != '\0') {
+        return LOOM_OK;
+    }
+    if (asprintf(&settled, "%s/%s", run, name) < 0) {
         return error_set(LOOM_EINTERNAL, "no memory for a path");
+    }
     free(*path);
     *path = settled;
     return LOOM_OK;
 }
 
-/* Make a folder and those above it. */
+/* Make the folder for pictures and those above it. */
 static int make_folder(const char *path)
 {
-    char *part = strdup(path);
-    if (part == NULL)
+    char *inside = NULL;
+    if (asprintf(&inside, "%s/", path) < 0) {
         return error_set(LOOM_EINTERNAL, "no memory for a path");
-    for (char *at = part + 1; *at != '\0'; at++) {
-        if (*at == '/') {
-            *at = '\0';
-            (void)mkdir(part, 0777); /* if it fails and matters, the last one fails too */
-            *at = '/';
-        }
     }
-    const int made = mkdir(part, 0777);
-    const int reason = errno;
-    free(part);
-    struct stat status;
-    if (made == 0 || (stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
-        return LOOM_OK;
-    return error_set(LOOM_EIO, "cannot make the folder %s for pictures: %s", path, strerror(reason));
+    int status = durable_file_make_folders(inside);
+    free(inside);
+    return status < 0 ? error_prefix(status, "pictures") : LOOM_OK;
 }
 
 static int render_open(const struct stage_context *context, void *state)
 {
     struct render *self = state;
-    int status = settle_path(&self->layers, context->run, "layers", "");
-    if (status == LOOM_OK)
-        status = settle_path(&self->pictures, context->run, "pictures", "pictures");
-    if (status == LOOM_OK)
+    self->asked = self->layers[0] != '\0';
+    if (!self->asked && context->n_taps == 0) {
+        return error_set(LOOM_EUSAGE,
+                         "there is nothing to draw: give --tap ENDPOINT to see a layer that learns, or "
+                         "--layers FOLDER for layer files");
+    }
+    int status = settle_path(&self->layers, context->run, "layers");
+    if (status == LOOM_OK) {
+        status = settle_path(&self->pictures, context->run, "pictures");
+    }
+    if (status == LOOM_OK) {
         status = make_folder(self->pictures);
-    if (status != LOOM_OK)
+    }
+    if (status != LOOM_OK) {
         return status;
+    }
     self->gallery.folder = self->pictures;
     self->gallery.scale = (size_t)self->scale;
     self->gallery.separators = self->separators;
-    if (text_new(&self->gallery.text) != LOOM_OK)
+    if (text_new(&self->gallery.text) != LOOM_OK) {
         log_warning("pictures will have no letters: %s", error_message());
+    }
     return LOOM_OK;
 }
 
@@ -139,8 +143,9 @@ static void take(struct render *self, struct shown *layer)
     gallery_draw(&self->gallery, layer, invariant ? shelf_find(&self->sparse, layer) : NULL);
     if (strcmp(layer->stage, "sparse") == 0) {
         const int status = shelf_keep(&self->sparse, layer);
-        if (status != LOOM_OK)
+        if (status != LOOM_OK) {
             gallery_note_failure(&self->gallery, status);
+        }
     }
 }
 
@@ -148,17 +153,18 @@ static int render_tap(const struct stage_context *context, void *state, const st
 {
     (void)context;
     struct render *self = state;
-    if (message->weights.data == NULL)
+    if (message->weights.data == NULL) {
         return LOOM_OK;
+    }
     struct shown layer = {.frames = message->frame, .weights = message->weights};
     snprintf(layer.id, sizeof layer.id, "%s", message->id);
     snprintf(layer.stage, sizeof layer.stage, "%s", message->stage);
     snprintf(layer.name, sizeof layer.name, "%s", message->name);
-    self->tapped = true;
-    if (shown_check(&layer) == LOOM_OK)
+    if (shown_check(&layer) == LOOM_OK) {
         take(self, &layer);
-    else
+    } else {
         log_warning("weights from a tap are passed over: %s", error_message());
+    }
     return LOOM_OK;
 }
 
@@ -168,51 +174,63 @@ static int is_layer_file(const struct dirent *entry)
     return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
 }
 
-/* Draw the layer files of a folder: those of sparse layers first, for the others need them. false: there is
- * no such folder. */
-static bool draw_files(struct render *self, const char *folder)
+/* Draw the layer files in `layers`: those of sparse layers first, for the others need them. LOOM_EIO if there
+ * must be such a folder and is not, LOOM_EDATA if there must be layers in it and are none. */
+static int draw_files(struct render *self)
 {
     struct dirent **entries = NULL;
+    const char *folder = self->layers;
+    size_t drawable = 0;
     const int n = scandir(folder, &entries, is_layer_file, alphasort);
-    if (n < 0) {
-        if (errno != ENOENT || !self->tapped) { /* beside taps there need not be files */
-            log_warning("no layer files are drawn: cannot read the folder %s: %s", folder, strerror(errno));
-        }
-        return false;
+    if (n < 0 && (self->asked || errno != ENOENT)) { /* beside taps there need not be files */
+        return error_set(LOOM_EIO, "cannot read the folder of layer files '%s': %s", folder, strerror(errno));
     }
-    shelf_fini(&self->sparse); /* files say more than taps did */
+    if (n > 0) {
+        shelf_fini(&self->sparse); /* files say more than taps did */
+    }
     for (int sparse = 1; sparse >= 0; sparse--) {
         for (int i = 0; i < n; i++) {
             struct shown layer;
             if (shown_read(&layer, folder, entries[i]->d_name, sparse == 1) == LOOM_OK) {
-                if (layer.weights.data != NULL)
+                if (layer.weights.data != NULL) {
                     take(self, &layer);
+                    drawable++;
+                }
                 shown_fini(&layer);
             } else if (sparse == 0) { /* read for the second time: said once */
                 log_warning("passed over: %s", error_message());
             }
         }
     }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         free(entries[i]);
+    }
     free(entries);
-    return true;
+    return !self->asked || drawable > 0
+               ? LOOM_OK
+               : error_set(LOOM_EDATA, "'%s' holds no layer file (NAME.h5) that can be drawn", folder);
 }
 
 static int render_drain(const struct stage_context *context, void *state)
 {
     (void)context;
     struct render *self = state;
-    if (self->layers[0] == '\0')
-        return LOOM_OK;
     self->gallery.final = true;
     self->gallery.failures = 0;
-    if (!draw_files(self, self->layers))
-        return LOOM_OK;
-    if (self->gallery.failures > 0)
+    int status = draw_files(self);
+    if (status != LOOM_OK) {
+        return status;
+    }
+    if (self->gallery.failures > 0) {
         return error_set(self->gallery.failure, "%zu pictures could not be made; the last: %s",
                          self->gallery.failures, self->gallery.why != NULL ? self->gallery.why : "no memory");
-    log_info("pictures are in %s", self->pictures);
+    }
+    if (self->gallery.drawn > 0) {
+        log_info("pictures are in %s", self->pictures);
+    } else {
+        log_warning("no pictures: the taps have shown no weights, and there are no layer files in %s",
+                    self->layers);
+    }
     return LOOM_OK;
 }
 

@@ -33,6 +33,9 @@ static void read_metrics(struct event *self, const struct node *map)
             continue;
         }
         snprintf(reading->name, sizeof reading->name, "%s", map->keys[i]->text);
+        for (char *at = reading->name; *at; at++) { /* it will stand on a terminal */
+            *at = *at > ' ' && *at <= '~' ? *at : '?';
+        }
         self->n_metrics++;
     }
 }

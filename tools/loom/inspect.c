@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "graph.h"
+#include "log.h"
 #include "programs.h"
 
 #define HELP_WIDTH_MIN 30
@@ -25,7 +26,9 @@ int report(struct diagnostics *diagnostics, const char *file)
 
 int complain(int status)
 {
-    fprintf(stderr, "loom: %s\n", error_message());
+    fputs("loom: ", stderr);
+    log_plain_text(stderr, error_message());
+    fputc('\n', stderr);
     return -status;
 }
 
@@ -204,6 +207,13 @@ int command_list(int argc, char **argv)
     return 0;
 }
 
+/* A limit of a number: whole ones in full, as far as a real number holds them exactly. */
+static const char *limit(double value, struct arena *arena)
+{
+    bool whole = fabs(value) <= 0x1p53 && value == trunc(value);
+    return arena_format(arena, whole ? "%.0f" : "%.6g", value);
+}
+
 /* "1 to 64 units", "true or false", "a, b, c": what a parameter takes. */
 static const char *takes(const struct spec_param *param, struct arena *arena)
 {
@@ -216,10 +226,10 @@ static const char *takes(const struct spec_param *param, struct arena *arena)
         if (isinf(param->min) && isinf(param->max)) {
             return arena_format(arena, "any%s", unit);
         }
-        if (isinf(param->max) || param->max >= 9e15) { /* as good as no limit */
-            return arena_format(arena, "from %.6g%s", param->min, unit);
+        if (isinf(param->max) || param->max > 0x1p53) { /* as good as no limit */
+            return arena_format(arena, "from %s%s", limit(param->min, arena), unit);
         }
-        return arena_format(arena, "%.6g to %.6g%s", param->min, param->max, unit);
+        return arena_format(arena, "%s to %s%s", limit(param->min, arena), limit(param->max, arena), unit);
     case SPEC_CHOICE:
         for (size_t i = 0; i < param->n_choices; i++) {
             text = arena_format(arena, "%s%s%s", text, i ? ", " : "", param->choices[i]);

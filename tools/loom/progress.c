@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log.h"
 
 #define REDRAW_MS 100
 #define BAR 16 /* characters */
@@ -162,7 +163,9 @@ static void show_message(struct display *self, const char *stage, const struct e
     if (self->form == DISPLAY_LIVE) {
         display_clear(self);
     }
-    fprintf(stderr, "%s: %s%s\n", stage, levels[event->level], event->message);
+    fprintf(stderr, "%s: %s", stage, levels[event->level]);
+    log_plain_text(stderr, event->message);
+    fputc('\n', stderr);
     if (self->form == DISPLAY_LIVE) {
         display_draw(self, true);
     }

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "folder.h"
+#include "log.h"
 #include "supervisor.h"
 
 #define FILES_SHOWN 8
@@ -205,7 +206,7 @@ static char **make_arguments(const struct run *run, const struct entry *entry)
                                 "--name",
                                 entry->name,
                                 "--run",
-                                ".",
+                                run->folder.path, /* whole, for messages that name files in it */
                                 "--log",
                                 "json"};
     for (size_t i = 0; i < sizeof head / sizeof *head; i++) {
@@ -436,7 +437,9 @@ static int run_stages(struct run *run)
         print_summary(run);
     }
     if (outcome.failed) {
-        fprintf(stderr, "loom: %s: %s\n", outcome.failed, outcome.why);
+        fprintf(stderr, "loom: %s: ", outcome.failed);
+        log_plain_text(stderr, outcome.why);
+        fputc('\n', stderr);
     } else if (!outcome.finished && !run->quiet) {
         fprintf(stderr, "loom: stopped; what was learned is in %s; to go on: %s\n", run->folder.shown,
                 same_command(run));

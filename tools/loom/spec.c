@@ -145,6 +145,13 @@ int spec_load(const struct spec **spec_p, struct arena *arena, const char *name,
     if (status) {
         return error_prefix(status, "%s --spec: no specification", spec->program);
     }
+    if (strcmp(spec->stage, name) != 0) {
+        return error_set(
+            LOOM_EDATA,
+            "%s --spec: it calls itself stage '%.64s', but is the program loom-%s: make them agree "
+            "(in C: .name = \"%s\" in its struct stage)",
+            spec->program, spec->stage, name, name);
+    }
     *spec_p = spec;
     return LOOM_OK;
 }

@@ -49,7 +49,7 @@ struct spec {
 };
 
 /* Ask loom-NAME, which has patience_ms to answer. LOOM_EUSAGE if there is no such program, LOOM_EDATA if it
- * gives no specification. *spec is in the arena. */
+ * gives no specification, or that of a stage of another name. *spec is in the arena. */
 int spec_load(const struct spec **spec, struct arena *arena, const char *name,
               int patience_ms) LOOM_MUST_CHECK;
 

@@ -31,9 +31,11 @@ static const char *expected(enum spec_type type)
     return "a value";
 }
 
+/* Whole numbers in full, as far as a real number holds them exactly. */
 static const char *limit_text(struct arena *arena, double limit)
 {
-    return arena_format(arena, "%.10g", limit);
+    bool whole = fabs(limit) <= 0x1p53 && limit == trunc(limit);
+    return arena_format(arena, whole ? "%.0f" : "%.10g", limit);
 }
 
 static bool in_range(const struct spec_param *param, const struct node *node, double value,
@@ -57,6 +59,7 @@ static bool in_range(const struct spec_param *param, const struct node *node, do
     return false;
 }
 
+/* false with errno == ERANGE: a whole number, but beyond 64 bits. */
 static bool read_integer(const char *text, int64_t *value)
 {
     char *end;
@@ -187,7 +190,10 @@ static const char *read_number(const struct spec_param *param, const struct node
     char *end;
     if (param->type == SPEC_INTEGER) {
         if (!read_integer(node->text, &whole)) {
-            return wrong_type(param, node, diagnostics);
+            bool beyond = errno == ERANGE; /* a whole number, but of more than 64 bits */
+            return beyond && !in_range(param, node, strtod(node->text, NULL), arena, diagnostics)
+                       ? NULL
+                       : wrong_type(param, node, diagnostics);
         }
         return in_range(param, node, (double)whole, arena, diagnostics)
                    ? arena_format(arena, "%" PRId64, whole)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Frames of your own for Loom, in a dozen lines (pyzmq, msgpack, NumPy):  python3 generator.py ipc:///tmp/mine
+"""Frames of your own for Loom, in a dozen lines (pyzmq, msgpack, NumPy):  /usr/bin/python3 generator.py ipc:///tmp/mine
 Then:  loom run pipelines/topo.yaml --set window.from=ipc:///tmp/mine      (common/PROTOCOL.md says what is answered)"""
 import sys, msgpack, numpy, zmq
 
