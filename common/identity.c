@@ -53,7 +53,9 @@ int identity_hash(char id[STREAM_ID_BYTES], const char *stage, const char *body,
     }
     add_text(hash, "loom stream 1");
     add_text(hash, stage);
-    add_text(hash, body);
+    char computed[STREAM_NAME_BYTES];
+    snprintf(computed, sizeof computed, "%.*s", (int)strcspn(body, "-"), body);
+    add_text(hash, computed);
     int status = 0;
     for (const struct param *param = table; status == 0 && param != NULL && param->name != NULL; param++) {
         if ((param->flags & PARAM_LOCAL) == 0) {

@@ -6,7 +6,7 @@
 #include "params.h"
 #include "stream.h"
 
-/* id = hash of the stage's name, the body that computes, every parameter that is not PARAM_LOCAL (of a file:
+/* id = hash of the stage's name, the body that computes (up to a '-'), every parameter that is not PARAM_LOCAL (of a file:
  * its content) and the inputs' ids. LOOM_EIO if a file cannot be read. */
 int identity_hash(char id[STREAM_ID_BYTES], const char *stage, const char *body, const struct param *table,
                   const void *fields, const struct stream_info *inputs, size_t n_inputs) LOOM_MUST_CHECK;

@@ -32,7 +32,8 @@ struct stream_info {
     char stage[STREAM_NAME_BYTES]; /* what kind of stage made it: generate, sparse, ... */
     char name[STREAM_NAME_BYTES];  /* that stage's name in its run */
     char body
-        [STREAM_NAME_BYTES]; /* what computed it, where several could: cpu, reference, ...; "" otherwise */
+        [STREAM_NAME_BYTES]; /* what computed it, where several could: cpu, reference...; what follows a '-'
+                                     (cpu-avx2) does not change the bits; "" : only one could */
     enum stream_kind kind;
     enum stream_dtype dtype; /* of `data` of frames; STREAM_F4 otherwise */
     size_t height, width;    /* frames: of the picture */
