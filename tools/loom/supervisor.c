@@ -275,6 +275,8 @@ static void on_death(struct supervisor *self, struct process *process, int statu
     char how[80];
     bool signaled = status >= 0 && WIFSIGNALED(status);
     int code = status < 0 ? -LOOM_EINTERNAL : signaled ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    bool found_peer =
+        code == -LOOM_EPEER && process->best > 0; /* one that was never there has been awaited enough */
     describe_death(status, how);
     process->code = code;
     process->deadline_ms = 0;
@@ -285,9 +287,7 @@ static void on_death(struct supervisor *self, struct process *process, int statu
         process->code = 0;
         process->state = PROCESS_ENDED;
         process->gauge.state = "done";
-    } else if (code == -LOOM_EPEER && process->best == 0) {
-        fail(self, process, code, how); /* it has waited long enough for a peer that was never there */
-    } else if (signaled || code == -LOOM_EPEER || code == -LOOM_EINTERNAL || code == -LOOM_EINTERRUPTED) {
+    } else if (signaled || found_peer || code == -LOOM_EINTERNAL || code == -LOOM_EINTERRUPTED) {
         restart_later(self, process, how, signaled || code == -LOOM_EINTERRUPTED ? -LOOM_EINTERNAL : code);
     } else {
         fail(self, process, code, how);
