@@ -38,11 +38,11 @@ struct consumer {
     uint64_t ack, acked; /* durable here; the same as last said */
     int64_t born_ms, sent_ms, heard_ms;
     bool warned, told_to_wait;
-    uint64_t useless;                /* replies since the last one that brought frames */
-    int64_t useless_ms;              /* when the first of them came */
-    void *fields[STREAM_FIELDS_MAX]; /* aligned rows of the block last taken */
-    struct message message;          /* of the reply last taken from: its metrics' names live here */
-    uint64_t malformed;              /* replies passed over so far */
+    uint64_t useless;                    /* replies since the last one that brought frames */
+    int64_t useless_ms, useless_last_ms; /* when the first and the last of them came */
+    void *fields[STREAM_FIELDS_MAX];     /* aligned rows of the block last taken */
+    struct message message;              /* of the reply last taken from: its metrics' names live here */
+    uint64_t malformed;                  /* replies passed over so far */
 };
 
 static int send_describe(struct consumer *self);
@@ -193,7 +193,10 @@ static int check_peer(struct consumer *self)
             "nobody has answered at %s for %jd s; start the stage that serves it, or correct the endpoint",
             self->settings.endpoint, (intmax_t)(silence_ms / 1000));
     }
-    if (patience_ms > 0 && self->useless >= USELESS_MIN && clock_ms() - self->useless_ms > patience_ms) {
+    /* A peer that pauses says nothing to a fetch; answers to acknowledgements end soon. */
+    bool goes_on = clock_ms() - self->useless_last_ms <= USELESS_MIN * self->settings.timeout_ms;
+    if (patience_ms > 0 && self->useless >= USELESS_MIN && goes_on && self->expected < self->info.total &&
+        clock_ms() - self->useless_ms > patience_ms) {
         return error_set(LOOM_EDATA,
                          "%s answers, but for %jd s none of its %ju answers has brought frame %ju; see "
                          "common/PROTOCOL.md on what a producer answers",
@@ -240,6 +243,7 @@ static int take_description(struct consumer *self, const struct message *message
 static void note_useless(struct consumer *self)
 {
     self->useless_ms = self->useless == 0 ? clock_ms() : self->useless_ms;
+    self->useless_last_ms = clock_ms();
     self->useless++;
 }
 

@@ -132,7 +132,8 @@ static int configure(struct runner *self)
     }
     uint64_t fitting =
         ((uint64_t)self->options.ring_mb << 20) / 4 / frame_bytes; /* four blocks fit the ring */
-    output->block = (uint64_t)self->options.block < fitting ? (uint64_t)self->options.block : fitting;
+    uint64_t most = (uint64_t)self->options.block < fitting ? (uint64_t)self->options.block : fitting;
+    output->block = output->block > 0 && output->block < most ? output->block : most;
     output->block = output->block == 0 ? 1 : output->block;
     output->ring =
         runner_is_source(self) ? UINT64_MAX : ((uint64_t)self->options.ring_mb << 20) / frame_bytes;

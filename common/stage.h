@@ -58,7 +58,8 @@ struct stage {
 
     int (*open)(const struct stage_context *context, void *state);
     /* Check the inputs' shapes, make what depends on them, fill `output` (shapes, body). Its kind is set,
-     * pass and total are the input's; a source sets them. The runner fills the rest. */
+     * pass and total are the input's; a source sets them, a block set
+     * here is an upper bound. The runner fills the rest. */
     int (*configure)(const struct stage_context *context, void *state, struct stream_info *output);
     /* source: fill out->fields for frames out->seq .. + out->n; a pure function of the parameters. */
     int (*produce)(const struct stage_context *context, void *state, struct block *out);

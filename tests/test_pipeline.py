@@ -377,7 +377,14 @@ class Generator(threading.Thread):
 
 
 class Strangers(Case):
-    """Programs that are not ours."""
+    """Programs that are not ours, and sources that are slow."""
+
+    def test_slow_source_does_not_fall_silent(self):
+        """Its messages hold fewer frames than --block allows, so that it answers while it waits for the next."""
+        endpoint = f"ipc://{self.folder}/slow"
+        self.start(program("loom-generate"), f"--tapestry={DIGITS}", "--frames=40", "--passes=1", "--rate=10", "--block=20",
+                   "--bind", endpoint)
+        self.finish(self.start(program("loom-sparse"), "--in", endpoint, "--run", self.path("run"), "--patience=1", "--timeout=0.2"))
 
     def test_stream_without_a_known_end(self):
         for frames, per_pass in ((1000, 0), (1024, 0), (1030, 500)):

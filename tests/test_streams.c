@@ -213,6 +213,26 @@ static void test_ring_is_full_until_acknowledged(void **state)
     }
 }
 
+/* A source may pause for longer than our patience, as long as it answers: acknowledgements are no complaint. */
+static void test_paused_source_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct consumer_settings settings = {
+        .endpoint = f->endpoint, .who = "reader", .timeout_ms = 20, .patience_ms = 200};
+    new_producer(f, false, "reader", 1 << 20);
+    assert_int_equal(consumer_new(&f->consumer, f->context, &settings), 0);
+    start_consumer(f, 0, 4);
+    append(f, 4);
+    take(f, 4);
+    for (uint64_t ack = 1; ack <= 4; ack++) {
+        consumer_ack(f->consumer, ack);
+        pump_for(f, 10);
+    }
+    pump_for(f, 600);
+    append(f, 4);
+    take(f, 4);
+}
+
 static void test_dropped_frames_are_gone(void **state)
 {
     struct fixture *f = *state;
@@ -476,6 +496,7 @@ int main(void)
         CASE(test_source_serves_in_order_whatever_the_blocks),
         CASE(test_fetch_waits_for_frames_to_come),
         CASE(test_ring_is_full_until_acknowledged),
+        CASE(test_paused_source_is_waited_for),
         CASE(test_dropped_frames_are_gone),
         CASE(test_late_reader_joins_at_the_oldest),
         CASE(test_other_stream_is_refused_with_both_ids),

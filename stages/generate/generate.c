@@ -170,6 +170,10 @@ static int generate_configure(const struct stage_context *context, void *state, 
     output->at = true;
     output->pass = (uint64_t)self->frames;
     output->total = (uint64_t)self->frames * (uint64_t)self->passes;
+    if (self->rate >
+        0) { /* produce sleeps until a block is due, answering nobody: a tenth of a second, or a frame */
+        output->block = self->rate < 20 ? 1 : (uint64_t)(self->rate / 10);
+    }
     return LOOM_OK;
 }
 
