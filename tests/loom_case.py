@@ -1,0 +1,135 @@
+"""What the end-to-end tests share: a folder of its own for every test, programs of the build started and always cleaned up,
+and files compared dataset by dataset. A test file is called with the folder of programs as its first argument:
+
+    tests/test_pipeline.py FOLDER_OF_PROGRAMS [unittest arguments]"""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy
+
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BIN = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and os.path.isdir(sys.argv[1]) else ""
+DIGITS = os.path.join(SOURCE, "pipelines", "tapestries", "mnist-0.png")
+PATIENCE = 120  # seconds until a test gives up; never a measure of speed
+
+PIPELINE = """
+name: test
+stages:
+  window: {{stage: generate, tapestry: {digits}, frames: 1000, passes: {passes}, seed: 1, block: {block}}}
+  sparse: {{stage: sparse, in: window, grid: [12, 10], winners: 3, rate: 0.02, radius: 1, strength: 0.5, seed: 2,
+           block: {block}, checkpoint: {checkpoint}}}
+  topo:   {{stage: invariant, rule: topo, in: sparse, grid: [5, 4], radius: 1, strength: 0.1, normalize_every: 300, seed: 3,
+           block: {block}, checkpoint: {checkpoint}}}
+  tape:   {{stage: record, in: [window, sparse, topo], checkpoint: {checkpoint}}}
+"""
+
+
+def program(name):
+    return os.path.join(BIN, name)
+
+
+def datasets(path):
+    """Every dataset of a file: name -> (type, shape, hash of the bytes)."""
+    found = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset):
+            data = item[()]
+            found[name] = (str(item.dtype), item.shape, hashlib.sha256(numpy.ascontiguousarray(data).tobytes()).hexdigest())
+
+    with h5py.File(path, "r") as file:
+        file.visititems(note)
+    return found
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="loom-pipeline-")
+        self.children = []
+
+    def tearDown(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            for pipe in (child.stdout, child.stderr):
+                if pipe:
+                    pipe.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def write(self, text, name="test.yaml", **values):
+        settings = {"digits": DIGITS, "passes": 3, "block": 64, "checkpoint": 5}
+        settings.update(values)
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text.format(**settings) if "{digits}" in text or "{{" in text else text)
+        return self.path(name)
+
+    def start(self, *command, **options):
+        child = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+        self.children.append(child)
+        return child
+
+    def finish(self, child, code=0):
+        try:
+            out, err = child.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            out, err = child.communicate()
+            self.fail(f"did not end; it said:\n{out[-3000:]}\n{err[-3000:]}")
+        self.assertEqual(child.returncode, code, f"it said:\n{out[-3000:]}\n{err[-3000:]}")
+        return out + err
+
+    def loom(self, *arguments, code=0):
+        return self.finish(self.start(program("loom"), *arguments), code)
+
+    def run_pipeline(self, run, *arguments, code=0, **values):
+        """Run PIPELINE into folder `run`; returns what was said."""
+        return self.loom("run", self.write(PIPELINE, **values), "--dir", run, *arguments, code=code)
+
+    def result(self, run, layers=("sparse", "topo"), recording="tape"):
+        files = {f"layers/{name}": datasets(self.path(run, "layers", name + ".h5")) for name in layers}
+        if recording:
+            files["recording"] = datasets(self.path(run, "recordings", recording + ".h5"))
+        return files
+
+    def stage_pid(self, launcher, name):
+        """Process number of the stage `name` of a launcher, or None."""
+        try:
+            with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
+                children = file.read().split()
+        except FileNotFoundError:
+            return None
+        for child in children:
+            try:
+                with open(f"/proc/{child}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if b"--name" in words and words[words.index(b"--name") + 1] == name.encode():
+                return int(child)
+        return None
+
+    def kill_stages(self, launcher, names, moment):
+        """Send SIGKILL to all of `names` at once, `moment` seconds from now; whether each of them was there."""
+        time.sleep(moment)
+        pids = [self.stage_pid(launcher, name) for name in names]
+        for pid in pids:
+            if pid:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        return all(pids)
