@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <zmq.h>
 
 #include "checkpoints.h"
 #include "consumer.h"
@@ -14,7 +15,9 @@
 
 struct tap_peer {
     void *socket;
-    uint64_t next, dropped; /* count expected next; messages lost */
+    zmq_msg_t newest; /* what came last, while it waits to be looked at */
+    bool waiting;
+    uint64_t next, dropped; /* count expected next; messages lost or passed over */
     uint64_t refused;       /* messages that were of no use */
 };
 
@@ -33,7 +36,7 @@ struct runner {
     bool opened;
 
     struct checkpoints checkpoints;
-    uint64_t saved; /* frame of the newest checkpoint, or of the last flush in sum over the inputs */
+    uint64_t saved[STAGE_INPUTS_MAX]; /* frames of each input in the newest checkpoint, or at the last flush */
     int64_t saved_ms, fed_ms;
     bool drained;
     int64_t stop_ms; /* when it was first seen that we are asked to stop; 0: not yet */
@@ -41,6 +44,9 @@ struct runner {
     int64_t halt_ms;
     bool pass_open; /* frames of a pass have been processed whose end has not */
     bool torn;      /* a hook failed within a block: the state belongs to no frame and must not be saved */
+
+    int64_t look_us; /* taps are not looked at before; see runner_pump_taps */
+    int64_t show_us; /* and weights not shown; see runner_show_weights */
 
     int64_t progress_ms;
     uint64_t progress_frame;
@@ -89,9 +95,11 @@ int runner_end_open_pass(struct runner *self) LOOM_MUST_CHECK;
 /* Whatever has come at each input of a leaf that only takes. */
 int runner_process_inputs(struct runner *self, bool *did) LOOM_MUST_CHECK;
 
+/* Look at the newest message of each tap; but never for more than a small part of the time, which those who work need. */
 int runner_pump_taps(struct runner *self) LOOM_MUST_CHECK;
 
-/* Show the weights to those who look: at the end of a pass, and at once to somebody new. */
+/* Show the weights to those who look: at the end of a pass, and at once to somebody new. Where passes are so short that
+ * this would take more than a small part of the time, passes are left out, but never the last one. */
 int runner_show_weights(struct runner *self, bool pass_ended) LOOM_MUST_CHECK;
 
 /* A progress line, if one is due or `now`. */
@@ -105,6 +113,9 @@ int runner_save_checkpoint(struct runner *self) LOOM_MUST_CHECK;
 
 /* Tell the producers what is durable here. */
 void runner_acknowledge(struct runner *self);
+
+/* Everything up to here is durable. */
+void runner_note_saved(struct runner *self);
 
 bool runner_save_is_due(const struct runner *self);
 

@@ -44,22 +44,30 @@ int runner_save(struct runner *self)
             consumer_ack(self->consumers[i], consumer_position(self->consumers[i]));
         }
     }
-    self->saved = runner_position(self);
-    self->saved_ms = clock_ms();
+    runner_note_saved(self);
     return status;
+}
+
+void runner_note_saved(struct runner *self)
+{
+    for (size_t i = 0; i < self->options.n_inputs; i++) {
+        self->saved[i] = consumer_position(self->consumers[i]);
+    }
+    self->saved_ms = clock_ms();
 }
 
 bool runner_save_is_due(const struct runner *self)
 {
-    uint64_t unsaved = runner_position(self) - self->saved;
-    if (unsaved == 0 || runner_is_source(self)) {
+    bool any = false, pressed = false; /* pressed: a producer may soon have to wait for our acknowledgement */
+    for (size_t i = 0; i < self->options.n_inputs; i++) {
+        uint64_t unsaved = consumer_position(self->consumers[i]) - self->saved[i];
+        any = any || unsaved > 0;
+        pressed = pressed || unsaved >= self->infos[i].ring / 4;
+    }
+    if (!any) {
         return false;
     }
     int64_t ms = clock_ms();
-    bool pressed = false; /* the producer may soon have to wait for our acknowledgement */
-    for (size_t i = 0; i < self->options.n_inputs; i++) {
-        pressed = pressed || unsaved >= self->infos[i].ring / 4;
-    }
     return pressed || (double)(ms - self->saved_ms) >= self->options.checkpoint_s * 1000.0 ||
            (ms - self->fed_ms >= STARVED_MS && ms - self->saved_ms >= STARVED_MS);
 }

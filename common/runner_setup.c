@@ -11,7 +11,7 @@
 #include "runner.h"
 
 #define POLL_MS 20 /* between two looks at signals and inputs while these are awaited */
-#define TAP_HWM 4  /* messages of a tap queued here, each with all weights; then they are dropped */
+#define TAP_HWM 2  /* messages of a tap queued here, each with all weights; then they are dropped */
 
 static int connect_inputs(struct runner *self)
 {
@@ -26,6 +26,7 @@ static int connect_inputs(struct runner *self)
         status = consumer_new(&self->consumers[i], self->endpoints, &settings);
     }
     for (size_t i = 0; status == 0 && i < options->n_taps; i++) {
+        zmq_msg_init(&self->taps[i].newest);
         status = endpoint_connect(self->endpoints, &self->taps[i].socket, ZMQ_SUB, options->taps[i], TAP_HWM,
                                   MESSAGE_REPLY_MAX);
         if (status == 0 && zmq_setsockopt(self->taps[i].socket, ZMQ_SUBSCRIBE, "weights", 7) != 0) {
@@ -163,9 +164,9 @@ static int start(struct runner *self)
     if (status == 0 && runner_has_checkpoints(self) && self->checkpoints.count == 0) {
         status = runner_save_checkpoint(self);
     }
-    self->saved = runner_position(self);
-    self->saved_ms = self->fed_ms = self->progress_ms = clock_ms();
-    self->progress_frame = self->saved;
+    runner_note_saved(self);
+    self->fed_ms = self->progress_ms = self->saved_ms;
+    self->progress_frame = runner_position(self);
     return status;
 }
 
@@ -210,6 +211,9 @@ void runner_tear_down(struct runner *self)
     for (size_t i = 0; i < STAGE_INPUTS_MAX; i++) {
         consumer_destroy(&self->consumers[i]);
         endpoint_close(&self->taps[i].socket);
+        if (self->taps[i].waiting) {
+            zmq_msg_close(&self->taps[i].newest);
+        }
     }
     producer_destroy(&self->producer);
     endpoint_context_destroy(&self->endpoints);

@@ -11,6 +11,9 @@
 #define PROGRESS_JSON_MS 500  /* between two progress lines for the launcher */
 #define PROGRESS_TEXT_MS 5000 /* and for a person */
 
+#define SHOW_PAUSE 200 /* times the time that showing the weights took: until they are shown again */
+#define LOOK_PAUSE 50  /* times the time that looking at taps took: until they are looked at again */
+
 /* ---- telemetry ---- */
 
 static uint64_t passes_of(const struct stream_info *info)
@@ -46,13 +49,20 @@ int runner_show_weights(struct runner *self, bool pass_ended)
         !producer_tapped(self->producer, TAP_WEIGHTS, &fresh) || (!pass_ended && !fresh)) {
         return 0;
     }
+    int64_t begin_us = clock_us();
+    if (!fresh && begin_us < self->show_us && !runner_all_ended(self)) {
+        return 0;
+    }
     struct stage_weights weights = {.data = NULL};
     int status = self->stage->weights(&self->context, self->state, &weights);
     if (status < 0 || weights.data == NULL) {
         return status;
     }
     uint64_t frame = runner_position(self), pass = self->output.pass;
-    return producer_send_weights(self->producer, &weights, frame, pass == 0 ? 0 : frame / pass);
+    status = producer_send_weights(self->producer, &weights, frame, pass == 0 ? 0 : frame / pass);
+    int64_t end_us = clock_us();
+    self->show_us = end_us + SHOW_PAUSE * (end_us - begin_us);
+    return status;
 }
 
 /* ---- processing ---- */
@@ -163,10 +173,11 @@ int runner_process_inputs(struct runner *self, bool *did)
 
 /* ---- taps ---- */
 
-static int read_tap(struct runner *self, struct tap_peer *tap, const zmq_msg_t *payload)
+/* Look at a tap's newest message. */
+static int read_tap(struct runner *self, struct tap_peer *tap)
 {
     static struct message message; /* large, and this process has one thread that reads */
-    if (message_read(&message, zmq_msg_data((zmq_msg_t *)(uintptr_t)payload), zmq_msg_size(payload)) < 0 ||
+    if (message_read(&message, zmq_msg_data(&tap->newest), zmq_msg_size(&tap->newest)) < 0 ||
         message.type != MESSAGE_WEIGHTS || self->stage->tap == NULL) {
         tap->refused++;
         if ((tap->refused & (tap->refused - 1)) == 0) { /* 1, 2, 4, 8...: a flood does not fill the log */
@@ -195,19 +206,43 @@ static int read_tap(struct runner *self, struct tap_peer *tap, const zmq_msg_t *
     return status;
 }
 
+/* Take what has come of a tap, and keep the newest. */
+static void receive_tap(struct tap_peer *tap)
+{
+    zmq_msg_t topic, payload;
+    zmq_msg_init(&topic);
+    zmq_msg_init(&payload);
+    while (zmq_msg_recv(&topic, tap->socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&topic) &&
+           zmq_msg_recv(&payload, tap->socket, ZMQ_DONTWAIT) >= 0) {
+        zmq_msg_move(&tap->newest, &payload);
+        tap->waiting = true;
+    }
+    zmq_msg_close(&topic);
+    zmq_msg_close(&payload);
+}
+
 int runner_pump_taps(struct runner *self)
 {
     int status = 0;
-    for (size_t i = 0; status == 0 && i < self->options.n_taps; i++) {
-        zmq_msg_t topic, payload;
-        zmq_msg_init(&topic);
-        zmq_msg_init(&payload);
-        while (status == 0 && zmq_msg_recv(&topic, self->taps[i].socket, ZMQ_DONTWAIT) >= 0 &&
-               zmq_msg_more(&topic) && zmq_msg_recv(&payload, self->taps[i].socket, ZMQ_DONTWAIT) >= 0) {
-            status = read_tap(self, &self->taps[i], &payload);
-        }
-        zmq_msg_close(&topic);
-        zmq_msg_close(&payload);
+    bool waiting = false;
+    for (size_t i = 0; i < self->options.n_taps; i++) {
+        receive_tap(&self->taps[i]);
+        waiting = waiting || self->taps[i].waiting;
     }
+    int64_t begin_us = waiting ? clock_us() : 0;
+    if (!waiting || begin_us < self->look_us) {
+        return 0;
+    }
+    for (size_t i = 0; status == 0 && i < self->options.n_taps; i++) {
+        struct tap_peer *tap = &self->taps[i];
+        if (tap->waiting) {
+            status = read_tap(self, tap);
+            tap->waiting = false;
+            zmq_msg_close(&tap->newest);
+            zmq_msg_init(&tap->newest);
+        }
+    }
+    int64_t end_us = clock_us();
+    self->look_us = end_us + LOOK_PAUSE * (end_us - begin_us);
     return status;
 }
