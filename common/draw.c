@@ -21,7 +21,7 @@ static uint8_t shade_of(double part)
     const double place = (part < 1 ? part : 1) * (sizeof greys - 1);
     const size_t below = place < sizeof greys - 2 ? (size_t)place : sizeof greys - 2;
     const double step = place - (double)below;
-    return (uint8_t)lround(greys[below] + step * ((double)greys[below + 1] - greys[below]));
+    return (uint8_t)(greys[below] + step * ((double)greys[below + 1] - greys[below]) + 0.5);
 }
 
 struct summary {
@@ -130,6 +130,20 @@ static void fill(struct image *image, size_t x, size_t y, size_t width, size_t h
     }
 }
 
+/* Paint one line of pixels: row y of each unit of row unit_y. */
+static void paint_line(uint8_t *line, const struct draw_map *map, const struct layout *layout, size_t unit_y,
+                       size_t y, double max)
+{
+    const size_t scale = layout->scale, tile_size = map->tile_width * map->tile_height;
+    for (size_t unit_x = 0; unit_x < layout->units_x; unit_x++) {
+        const float *row = map->data + (unit_y * map->grid_x + unit_x) * tile_size + y * map->tile_width;
+        for (size_t x = 0; x < layout->numbers_x; x++, line += scale) {
+            memset(line, isfinite(row[x]) ? shade_of(row[x] / max) : WHITE, scale);
+        }
+        line += layout->gap;
+    }
+}
+
 /* Paint the map with its upper left corner at (left, top). */
 static void paint(struct image *image, size_t left, size_t top, const struct draw_map *map,
                   const struct layout *layout, double max)
@@ -138,19 +152,13 @@ static void paint(struct image *image, size_t left, size_t top, const struct dra
     if (layout->gap > 0) {
         fill(image, left, top, layout->width, layout->height, SEPARATOR);
     }
-    for (size_t unit_y = 0; unit_y < layout->units_y; unit_y++) {
-        for (size_t unit_x = 0; unit_x < layout->units_x; unit_x++) {
-            const float *tile =
-                map->data + (unit_y * map->grid_x + unit_x) * map->tile_width * map->tile_height;
-            const size_t x0 = left + unit_x * (layout->numbers_x * scale + layout->gap);
-            const size_t y0 = top + unit_y * (layout->numbers_y * scale + layout->gap);
-            for (size_t y = 0; y < layout->numbers_y; y++) {
-                for (size_t x = 0; x < layout->numbers_x; x++) {
-                    const float value = tile[y * map->tile_width + x];
-                    const uint8_t shade = isfinite(value) ? shade_of(value / max) : WHITE;
-                    fill(image, x0 + x * scale, y0 + y * scale, scale, scale, shade);
-                }
-            }
+    const size_t rows = layout->units_y * layout->numbers_y;
+    for (size_t y = 0; y < rows; y++) {
+        uint8_t *line =
+            image->pixels + (top + y * scale + y / layout->numbers_y * layout->gap) * image->width + left;
+        paint_line(line, map, layout, y / layout->numbers_y, y % layout->numbers_y, max);
+        for (size_t i = 1; i < scale; i++) {
+            memcpy(line + i * image->width, line, layout->width);
         }
     }
 }

@@ -36,7 +36,8 @@ struct runner {
     bool opened;
 
     struct checkpoints checkpoints;
-    uint64_t saved[STAGE_INPUTS_MAX]; /* frames of each input in the newest checkpoint, or at the last flush */
+    uint64_t
+        saved[STAGE_INPUTS_MAX]; /* frames of each input in the newest checkpoint, or at the last flush */
     int64_t saved_ms, fed_ms;
     bool drained;
     int64_t stop_ms; /* when it was first seen that we are asked to stop; 0: not yet */

@@ -10,6 +10,7 @@
  * confirmed, goes. */
 #include "stage.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +170,14 @@ static bool state_is_whole(const struct runner *self, int status)
     return (status == LOOM_EPEER || status == LOOM_EDATA) && !self->torn;
 }
 
+/* Memory of messages that have gone is kept for those to come: to give it back to the system, and have it again page by
+ * page, would cost more than all the copying. */
+static void keep_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+}
+
 static int run(struct runner *self)
 {
     int status = runner_set_up(self);
@@ -205,6 +214,7 @@ int stage_main(const struct stage *stage, int argc, char **argv)
     } else if (status == 0) {
         log_open(self->options.name, self->options.log == LOG_JSON);
         runner_handle_signals();
+        keep_memory();
         status = run(self);
     }
 done:

@@ -33,7 +33,7 @@ const struct param stage_options_table[] = {
     {"join", PARAM_CHOICE, FIELD(join), "start", 0, 0, "",
      "where to begin to read: at the start of the stream, or at the oldest frame still held", joins,
      PARAM_LOCAL},
-    {"block", PARAM_INTEGER, FIELD(block), "256", 1, 1048576, "frames", "frames in one message", NULL,
+    {"block", PARAM_INTEGER, FIELD(block), "1024", 1, 1048576, "frames", "frames in one message", NULL,
      PARAM_LOCAL},
     {"ring", PARAM_INTEGER, FIELD(ring_mb), "64", 1, 65536, "MiB",
      "memory for frames that readers may fetch again", NULL, PARAM_LOCAL},

@@ -123,6 +123,7 @@ static int configure(const struct stage_context *context, void *state, struct st
     self->frames = self->start.frames;
     output->grid_x = (size_t)self->grid.x;
     output->grid_y = (size_t)self->grid.y;
+    output->block = layer_block(self->M, self->N);
     snprintf(output->body, sizeof output->body, "%s", invariant_body(self->kernel));
     return status;
 }

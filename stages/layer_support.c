@@ -10,6 +10,8 @@
 #include "log.h"
 #include "random.h"
 
+#define BLOCK_WORK 1000000000 /* weights times frames that a layer meets in a block */
+
 /* The file must be a layer of this stage, units in the same order, learned by the same rule. */
 static int check_file(const struct layer_reader *file, const struct layer_wanted *wanted)
 {
@@ -113,6 +115,12 @@ int layer_start(struct layer_start *start, float *weights, const char *path,
     }
     free(row);
     return 0;
+}
+
+uint64_t layer_block(size_t units, size_t inputs)
+{
+    uint64_t weights = (uint64_t)units * inputs;
+    return weights < BLOCK_WORK ? BLOCK_WORK / weights : 1;
 }
 
 const char *const layer_backends[] = {"auto", "cpu", "cuda", "reference", NULL};

@@ -9,6 +9,9 @@
 #include "layer_support.h"
 #include "stage.h"
 
+#define SLICE                                                                                                \
+    240 /* frames at a time, so that they stay in the cache as floats: some of the kernel's blocks of 48 */
+
 struct sparse_stage {
     /* parameters */
     struct grid grid;
@@ -86,6 +89,7 @@ static int configure(const struct stage_context *context, void *state, struct st
     output->winners = config.k;
     output->grid_x = config.Kx;
     output->grid_y = config.Ky;
+    output->block = layer_block(self->N, self->P);
     snprintf(output->body, sizeof output->body, "%s", sparse_body(self->kernel));
     return status;
 }
@@ -142,21 +146,21 @@ static void add_up(struct sparse_stage *self, const struct block *out)
     }
 }
 
-static int process(const struct stage_context *context, void *state, size_t port, const struct block *in,
-                   struct block *out)
+/* Some frames of a block. */
+static int process_slice(struct sparse_stage *self, const struct stream_info *info, const struct block *in,
+                         struct block *out)
 {
-    struct sparse_stage *self = state;
     int status = make_room(self, in->n);
     if (status < 0) {
         return status;
     }
-    const float *frames = to_floats(self, &context->inputs[port], in);
+    const float *frames = to_floats(self, info, in);
     status = self->frozen
                  ? sparse_encode(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n)
                  : sparse_train(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n);
     if (status == KERNEL_EINVAL) {
-        return error_set(LOOM_EDATA, "%s, frames %ju to %ju: a value is not from 0 to 1",
-                         context->inputs[port].name, (uintmax_t)in->seq, (uintmax_t)(in->seq + in->n - 1));
+        return error_set(LOOM_EDATA, "%s, frames %ju to %ju: a value is not from 0 to 1", info->name,
+                         (uintmax_t)in->seq, (uintmax_t)(in->seq + in->n - 1));
     }
     if (status < 0) {
         return layer_kernel_error(status, "sparse");
@@ -164,6 +168,25 @@ static int process(const struct stage_context *context, void *state, size_t port
     self->frames += self->frozen ? 0 : (int64_t)in->n;
     add_up(self, out);
     return 0;
+}
+
+static int process(const struct stage_context *context, void *state, size_t port, const struct block *in,
+                   struct block *out)
+{
+    struct sparse_stage *self = state;
+    const struct stream_info *info = &context->inputs[port];
+    size_t row_bytes = self->P * (info->dtype == STREAM_U1 ? sizeof(uint8_t) : sizeof(float));
+    size_t k = (size_t)self->winners;
+    int status = 0;
+    for (size_t t = 0; status == 0 && t < in->n; t += SLICE) {
+        size_t n = in->n - t < SLICE ? in->n - t : SLICE;
+        struct block from = {
+            .seq = in->seq + t, .n = n, .fields = {(uint8_t *)in->fields[0] + t * row_bytes}};
+        struct block to = {.n = n,
+                           .fields = {(uint32_t *)out->fields[0] + t * k, (float *)out->fields[1] + t * k}};
+        status = process_slice(self, info, &from, &to);
+    }
+    return status;
 }
 
 static size_t progress(const struct stage_context *context, void *state, struct metric *metrics)
