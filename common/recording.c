@@ -130,31 +130,49 @@ static int reserve(struct recording *self, uint64_t bytes)
     }
 }
 
-/* HDF5's checksum (file format specification, "Fletcher32 filter"): big-endian 16-bit words, an odd last byte
- * as the upper half of one. Sums are folded after 360 words, before 32 bits overflow. */
+static uint32_t fold(uint64_t sum)
+{
+    while (sum > 0xffff) {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    return (uint32_t)sum;
+}
+
+#define LANES 32      /* words summed side by side */
+#define STEPS_MAX 360 /* times that, before 32 bits overflow */
+
+/* HDF5's checksum (file format specification, "Fletcher32 filter"): of big-endian 16-bit words (an odd last byte is the
+ * upper half of one) the sum, and the sum of all sums on the way, both modulo 65535 where only nothing gives 0. Swapping
+ * the bytes of every word swaps those of both sums; so words are summed as they lie in memory, each lane for itself. */
 static uint32_t fletcher32(const unsigned char *data, size_t bytes)
 {
-    uint32_t low = 0, high = 0;
-    size_t words = bytes / 2;
-    while (words > 0) {
-        size_t some = words < 360 ? words : 360;
-        words -= some;
-        for (; some > 0; some--, data += 2) {
-            low += (uint32_t)(data[0] << 8 | data[1]);
-            high += low;
+    uint64_t low = 0, high = 0;
+    while (bytes >= 2 * LANES) {
+        uint32_t sum[LANES] = {0}, sums[LANES] = {0};
+        uint16_t words[LANES];
+        size_t steps = bytes / sizeof words < STEPS_MAX ? bytes / sizeof words : STEPS_MAX;
+        for (size_t step = 0; step < steps; step++) {
+            memcpy(words, data + step * sizeof words, sizeof words);
+            for (size_t i = 0; i < LANES; i++) {
+                sum[i] += words[i];
+                sums[i] += sum[i];
+            }
         }
-        low = (low & 0xffff) + (low >> 16);
-        high = (high & 0xffff) + (high >> 16);
+        high += low * steps * LANES;
+        for (size_t i = 0; i < LANES; i++) {
+            low += sum[i];
+            high += LANES * (uint64_t)sums[i] - i * (uint64_t)sum[i];
+        }
+        low = fold(low);
+        high = fold(high);
+        data += steps * sizeof words;
+        bytes -= steps * sizeof words;
     }
-    if (bytes % 2 != 0) {
-        low += (uint32_t)data[0] << 8;
+    for (size_t i = 0; i < bytes; i += 2) {
+        low += i + 1 < bytes ? (uint64_t)data[i + 1] << 8 | data[i] : data[i];
         high += low;
-        low = (low & 0xffff) + (low >> 16);
-        high = (high & 0xffff) + (high >> 16);
     }
-    low = (low & 0xffff) + (low >> 16);
-    high = (high & 0xffff) + (high >> 16);
-    return high << 16 | low;
+    return (uint32_t)__builtin_bswap16((uint16_t)fold(high)) << 16 | __builtin_bswap16((uint16_t)fold(low));
 }
 
 /* Write the gathered chunk, which ends with row `rows` - 1. */
