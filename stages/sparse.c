@@ -114,13 +114,9 @@ static const float *to_floats(struct sparse_stage *self, const struct stream_inf
     if (info->dtype == STREAM_F4) {
         return in->fields[0];
     }
-    float values[256];
-    for (size_t i = 0; i < 256; i++) {
-        values[i] = (float)((double)i / 255.0);
-    }
     const uint8_t *bytes = in->fields[0];
     for (size_t i = 0; i < in->n * self->P; i++) {
-        self->input[i] = values[bytes[i]];
+        self->input[i] = (float)bytes[i] / 255.0F;
     }
     return self->input;
 }
