@@ -22,7 +22,10 @@
 #define IDENTITY_MAX 255   /* bytes of a peer's ZeroMQ identity */
 #define SOURCE_BLOCKS 32   /* blocks a source keeps */
 #define SILENT_MS 30000    /* a reader that is not required is waited for while heard this recently */
-#define PUMP_MS 20         /* after which the runner has its turn, though more requests wait */
+#define PAST_PART                                                                                            \
+    8              /* of the ring, blocks that all have acknowledged fill this part at most, unless somebody
+                              reads who is not waited for: so that memory is used again while it is in a cache */
+#define PUMP_MS 20 /* after which the runner has its turn, though more requests wait */
 
 struct reader {
     char who[STREAM_NAME_BYTES];
@@ -56,6 +59,7 @@ struct producer {
     size_t n_readers;
     bool open_to_all; /* whoever acknowledges is waited for while heard */
     bool wanted;      /* somebody reads or may: otherwise blocks are not even encoded */
+    int64_t guest_ms; /* when somebody last read who is not waited for; 0: nobody has */
 
     struct parked *parked;
     size_t n_parked;
@@ -444,6 +448,7 @@ static int answer_fetch(struct producer *self, const uint8_t *identity, size_t i
     }
     bool source = self->settings.produce != NULL;
     self->wanted = true;
+    self->guest_ms = find_reader(self, fetch->who) == NULL ? clock_ms() : self->guest_ms;
     if (source || fetch->n == 0 || fetch->seq < self->head || fetch->seq >= self->info.total) {
         return reply_data(self, identity, identity_bytes, fetch->seq, fetch->n);
     }
@@ -552,11 +557,13 @@ bool producer_has_room(struct producer *self, size_t n)
     for (size_t f = 0; f < n_fields; f++) {
         needed += n * fields[f].row_bytes;
     }
-    if (self->ring.bytes + needed <= self->settings.ring_bytes || !self->wanted) {
+    bool guests = self->guest_ms > 0 && clock_ms() - self->guest_ms < SILENT_MS;
+    uint64_t past_bytes = self->settings.ring_bytes / (guests ? 1 : PAST_PART);
+    if (self->ring.bytes + needed <= past_bytes || !self->wanted) {
         return true;
     }
     uint64_t ack = producer_ack(self);
-    while (self->ring.count > 0 && self->ring.bytes + needed > self->settings.ring_bytes &&
+    while (self->ring.count > 0 && self->ring.bytes + needed > past_bytes &&
            ring_at(&self->ring, 0)->seq + ring_at(&self->ring, 0)->n <= ack) {
         self->base = ring_drop(&self->ring);
     }

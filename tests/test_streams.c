@@ -213,6 +213,60 @@ static void test_ring_is_full_until_acknowledged(void **state)
     }
 }
 
+/* Append, take and acknowledge frames up to `end`. */
+static void pass_on(struct fixture *f, uint64_t end)
+{
+    while (producer_head(f->producer) < end) {
+        assert_true(producer_has_room(f->producer, 2));
+        append(f, 2);
+        take(f, 2);
+        consumer_ack(f->consumer, producer_head(f->producer));
+        for (int64_t late = clock_ms() + PATIENCE_MS;
+             producer_ack(f->producer) < producer_head(f->producer);) {
+            assert_int_equal(pump(f), 0);
+            assert_true(clock_ms() < late);
+        }
+    }
+}
+
+/* The oldest frame that a reader finds which nobody waits for. */
+static uint64_t oldest_for_guest(struct fixture *f)
+{
+    struct consumer_settings settings = {.endpoint = f->endpoint,
+                                         .who = "guest",
+                                         .timeout_ms = 50,
+                                         .patience_ms = PATIENCE_MS,
+                                         .join_oldest = true};
+    struct consumer *guest = NULL;
+    assert_int_equal(consumer_new(&guest, f->context, &settings), 0);
+    bool started = false;
+    for (int64_t end = clock_ms() + PATIENCE_MS; !started || consumer_ready(guest) == 0;) {
+        assert_int_equal(pump(f), 0);
+        assert_int_equal(consumer_pump(guest), 0);
+        if (!started && consumer_info(guest) != NULL) {
+            assert_int_equal(consumer_start(guest, 0, 4, ""), 0);
+            started = true;
+        }
+        assert_true(clock_ms() < end);
+    }
+    uint64_t oldest = consumer_position(guest);
+    consumer_destroy(&guest);
+    return oldest;
+}
+
+static void test_acknowledged_frames_go_unless_a_guest_reads(void **state)
+{
+    struct fixture *f = *state;
+    new_producer(f, false, "reader", 4000);
+    new_consumer(f, false);
+    start_consumer(f, 0, 4);
+    pass_on(f, 20);
+    uint64_t oldest = oldest_for_guest(f);
+    assert_true(oldest > 0 && oldest < 20);
+    pass_on(f, 40);
+    assert_int_equal(oldest_for_guest(f), oldest);
+}
+
 /* A source may pause for longer than our patience, as long as it answers: acknowledgements are no complaint. */
 static void test_paused_source_is_waited_for(void **state)
 {
@@ -496,6 +550,7 @@ int main(void)
         CASE(test_source_serves_in_order_whatever_the_blocks),
         CASE(test_fetch_waits_for_frames_to_come),
         CASE(test_ring_is_full_until_acknowledged),
+        CASE(test_acknowledged_frames_go_unless_a_guest_reads),
         CASE(test_paused_source_is_waited_for),
         CASE(test_dropped_frames_are_gone),
         CASE(test_late_reader_joins_at_the_oldest),
