@@ -22,10 +22,8 @@
 #define IDENTITY_MAX 255   /* bytes of a peer's ZeroMQ identity */
 #define SOURCE_BLOCKS 32   /* blocks a source keeps */
 #define SILENT_MS 30000    /* a reader that is not required is waited for while heard this recently */
-#define PAST_PART                                                                                            \
-    8              /* of the ring, blocks that all have acknowledged fill this part at most, unless somebody
-                              reads who is not waited for: so that memory is used again while it is in a cache */
-#define PUMP_MS 20 /* after which the runner has its turn, though more requests wait */
+#define PAST_PART 8        /* of the ring may hold what all have acknowledged */
+#define PUMP_MS 20         /* after which the runner has its turn, though more requests wait */
 
 struct reader {
     char who[STREAM_NAME_BYTES];
@@ -557,6 +555,8 @@ bool producer_has_room(struct producer *self, size_t n)
     for (size_t f = 0; f < n_fields; f++) {
         needed += n * fields[f].row_bytes;
     }
+    /* Little is kept of what all have, so that memory is used again while it is in a cache; unless somebody reads who is
+     * not waited for. */
     bool guests = self->guest_ms > 0 && clock_ms() - self->guest_ms < SILENT_MS;
     uint64_t past_bytes = self->settings.ring_bytes / (guests ? 1 : PAST_PART);
     if (self->ring.bytes + needed <= past_bytes || !self->wanted) {
