@@ -268,7 +268,7 @@ int endpoint_connect(struct endpoint_context *self, void **socket_p, int type, c
     if (status < 0) {
         return status;
     }
-    int first_ms = 20, last_ms = 500; /* a restarted peer is found again quickly */
+    int first_ms = 10, last_ms = 100; /* a peer that starts, or starts again, is found quickly */
     zmq_setsockopt(*socket_p, ZMQ_RECONNECT_IVL, &first_ms, sizeof first_ms);
     zmq_setsockopt(*socket_p, ZMQ_RECONNECT_IVL_MAX, &last_ms, sizeof last_ms);
     status = secure_client(self, *socket_p);

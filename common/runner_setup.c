@@ -10,8 +10,9 @@
 #include "message.h"
 #include "runner.h"
 
-#define POLL_MS 20 /* between two looks at signals and inputs while these are awaited */
-#define TAP_HWM 2  /* messages of a tap queued here, each with all weights; then they are dropped */
+#define POLL_MS 20         /* between two looks at signals and inputs while these are awaited */
+#define TAP_HWM 2          /* messages of a tap queued here, each with all weights; then they are dropped */
+#define LOOK_FIRST_MS 2000 /* until taps are first looked at: earlier there is little to see */
 
 static int connect_inputs(struct runner *self)
 {
@@ -166,6 +167,7 @@ static int start(struct runner *self)
     }
     runner_note_saved(self);
     self->fed_ms = self->progress_ms = self->saved_ms;
+    self->look_us = clock_us() + LOOK_FIRST_MS * INT64_C(1000);
     self->progress_frame = runner_position(self);
     return status;
 }

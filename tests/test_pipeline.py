@@ -186,6 +186,17 @@ class Layers(Case):
                      "topo-most-covered"):
             self.assertIn(name + ".png", names)
 
+    def test_pictures_of_a_running_pipeline(self):
+        text = PIPELINE + "  maps: {{stage: render, tap: [sparse, topo]}}\n"
+        child = self.start(program("loom"), "run", self.write(text, passes=1000), "--dir", "run", "--set", "window.rate=2000")
+        end, wanted = time.time() + PATIENCE, {"sparse.png", "topo.png"}
+        while not wanted <= set(os.listdir(self.path("run", "pictures")) if os.path.isdir(self.path("run", "pictures")) else ()):
+            self.assertIsNone(child.poll(), "the run goes on")
+            self.assertLess(time.time(), end, "the layers are drawn while they learn")
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        self.finish(child, 130)
+
     def render(self, *arguments, code=0):
         return self.finish(self.start(program("loom"), "render", "--run", "seen", *arguments), code)
 
