@@ -10,11 +10,11 @@
 #include "log.h"
 #include "message.h"
 
-#define WAIT_MS 20                       /* before a peer that said `wait` is asked again */
-#define WARN_MS 10000                    /* without what we wait for, a person is told */
-#define USELESS_MIN 3                    /* useless answers before a peer is given up */
-#define AHEAD_MAX 16                     /* replies waiting to be taken at most, */
-#define AHEAD_BYTES ((uint64_t)4 << 20)  /* and about as many bytes: but two blocks at least */
+#define WAIT_MS 20                      /* before a peer that said `wait` is asked again */
+#define WARN_MS 10000                   /* without what we wait for, a person is told */
+#define USELESS_MIN 3                   /* useless answers before a peer is given up */
+#define AHEAD_MAX 16                    /* replies waiting to be taken at most, */
+#define AHEAD_BYTES ((uint64_t)4 << 20) /* and about as many bytes: but two blocks at least */
 
 struct waiting { /* a reply that has come */
     zmq_msg_t reply;

@@ -555,8 +555,8 @@ bool producer_has_room(struct producer *self, size_t n)
     for (size_t f = 0; f < n_fields; f++) {
         needed += n * fields[f].row_bytes;
     }
-    /* Little is kept of what all have, so that memory is used again while it is in a cache; unless somebody reads who is
-     * not waited for. */
+    /* Little is kept of what all have, so that memory is used again while it is in a cache; unless somebody
+     * reads who is not waited for. */
     bool guests = self->guest_ms > 0 && clock_ms() - self->guest_ms < SILENT_MS;
     uint64_t past_bytes = self->settings.ring_bytes / (guests ? 1 : PAST_PART);
     if (self->ring.bytes + needed <= past_bytes || !self->wanted) {

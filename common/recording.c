@@ -141,9 +141,10 @@ static uint32_t fold(uint64_t sum)
 #define LANES 32      /* words summed side by side */
 #define STEPS_MAX 360 /* times that, before 32 bits overflow */
 
-/* HDF5's checksum (file format specification, "Fletcher32 filter"): of big-endian 16-bit words (an odd last byte is the
- * upper half of one) the sum, and the sum of all sums on the way, both modulo 65535 where only nothing gives 0. Swapping
- * the bytes of every word swaps those of both sums; so words are summed as they lie in memory, each lane for itself. */
+/* HDF5's checksum (file format specification, "Fletcher32 filter"): of big-endian 16-bit words (an odd last
+ * byte is the upper half of one) the sum, and the sum of all sums on the way, both modulo 65535 where only
+ * nothing gives 0. Swapping the bytes of every word swaps those of both sums; so words are summed as they lie
+ * in memory, each lane for itself. */
 static uint32_t fletcher32(const unsigned char *data, size_t bytes)
 {
     uint64_t low = 0, high = 0;

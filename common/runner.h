@@ -96,11 +96,13 @@ int runner_end_open_pass(struct runner *self) LOOM_MUST_CHECK;
 /* Whatever has come at each input of a leaf that only takes. */
 int runner_process_inputs(struct runner *self, bool *did) LOOM_MUST_CHECK;
 
-/* Look at the newest message of each tap; but never for more than a small part of the time, which those who work need. */
+/* Look at the newest message of each tap; but never for more than a small part of the time, which those who
+ * work need. */
 int runner_pump_taps(struct runner *self) LOOM_MUST_CHECK;
 
-/* Show the weights to those who look: at the end of a pass, and at once to somebody new. Where passes are so short that
- * this would take more than a small part of the time, passes are left out, but never the last one. */
+/* Show the weights to those who look: at the end of a pass, and at once to somebody new. Where passes are
+ * so short that this would take more than a small part of the time, passes are left out, but never the
+ * last one. */
 int runner_show_weights(struct runner *self, bool pass_ended) LOOM_MUST_CHECK;
 
 /* A progress line, if one is due or `now`. */

@@ -22,9 +22,9 @@
 #define POLL_MS 100       /* how long the loop sleeps at most */
 #define FAREWELL_MS 10000 /* how long a finished stage tries to tell a silent producer */
 
-/* Asked to stop, a stage first takes what is on its way, so that all stages of a run stop at the same frame and can go
- * on from there: until nothing has come for QUIET_MS, but no longer than HALT_MS. Then it saves, and waits for its
- * readers to do the same, but no longer than STOP_MS. */
+/* Asked to stop, a stage first takes what is on its way, so that all stages of a run stop at the same frame
+ * and can go on from there: until nothing has come for QUIET_MS, but no longer than HALT_MS. Then it saves,
+ * and waits for its readers to do the same, but no longer than STOP_MS. */
 #define QUIET_MS 200
 #define HALT_MS 1000
 #define STOP_MS 4000
@@ -170,8 +170,8 @@ static bool state_is_whole(const struct runner *self, int status)
     return (status == LOOM_EPEER || status == LOOM_EDATA) && !self->torn;
 }
 
-/* Memory of messages that have gone is kept for those to come: to give it back to the system, and have it again page by
- * page, would cost more than all the copying. */
+/* Memory of messages that have gone is kept for those to come: to give it back to the system, and have it
+ * again page by page, would cost more than all the copying. */
 static void keep_memory(void)
 {
     mallopt(M_MMAP_THRESHOLD, 32 << 20);

@@ -32,8 +32,8 @@ struct layer_wanted {
 int layer_start(struct layer_start *start, float *weights, const char *path,
                 const struct layer_wanted *wanted, double init, int64_t seed) LOOM_MUST_CHECK;
 
-/* Frames that a layer takes at once at most: between two blocks a stage answers nobody, so blocks of a large layer are
- * small. */
+/* Frames that a layer takes at once at most: between two blocks a stage answers nobody, so blocks of a large
+ * layer are small. */
 uint64_t layer_block(size_t units, size_t inputs);
 
 /* The words of parameter `backend`, in the order of enum kernel_backend, NULL at the end. */
