@@ -21,6 +21,7 @@
 #define DRIVE_TILE (8 * VECTOR_FLOATS) /* units of a tile: their sums fill half of the registers or less */
 #define DRIVE_FRAMES 48                /* frames of a block at most */
 #define DRIVE_GROUP 16                 /* frames that drive_again has side by side */
+#define DRIVE_CHUNK (6400 / DRIVE_TILE) /* pixels of a tile, 25 KB, that all frames pass over in turn */
 
 /* A block of frames, laid out for drives. */
 struct drive_frames {
@@ -30,7 +31,7 @@ struct drive_frames {
     bool dense;      /* most pixels are not 0 */
     uint32_t *pixel; /* DRIVE_FRAMES x P: of each frame the pixels that are not 0, ascending, ... */
     float *level;    /* DRIVE_FRAMES x P: ... and their values */
-    size_t count[DRIVE_FRAMES];
+    uint32_t *start; /* chunks + 1 x DRIVE_FRAMES: where in a frame's list the pixels of each chunk begin */
     uint32_t
         *group_pixel;   /* of each group of frames the pixels that are not 0 in all of them, ascending, ... */
     float *group_level; /* ... and their values, DRIVE_GROUP side by side */

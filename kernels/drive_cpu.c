@@ -16,7 +16,17 @@
 #define ROWS 4            /* units that drive_again computes together */
 #define DENSE_FRAMES 4    /* frames that a dense block computes together */
 #define DENSE_VECTORS 2   /* ... for so many vectors of units */
-#define PREFETCH_BYTES 64 /* a cache line */
+
+static size_t chunks(size_t P)
+{
+    return (P + DRIVE_CHUNK - 1) / DRIVE_CHUNK;
+}
+
+/* Pixels of frame f that are not 0. */
+static size_t listed(const struct drive_frames *block, size_t f)
+{
+    return block->start[chunks(block->P) * DRIVE_FRAMES + f];
+}
 
 int drive_init_cpu(struct drive_frames *block, size_t P)
 {
@@ -25,6 +35,7 @@ int drive_init_cpu(struct drive_frames *block, size_t P)
         !(block->level = memory_new(P, DRIVE_FRAMES * sizeof *block->level)) ||
         !(block->group_pixel = memory_new(P, GROUPS * sizeof *block->group_pixel)) ||
         !(block->place = memory_new(P, sizeof *block->place)) ||
+        !(block->start = memory_new(chunks(P) + 1, DRIVE_FRAMES * sizeof *block->start)) ||
         !(block->group_level = memory_new(P, DRIVE_FRAMES * sizeof *block->group_level))) {
         return KERNEL_ENOMEM;
     }
@@ -38,19 +49,28 @@ void drive_fini_cpu(struct drive_frames *block)
     free(block->group_pixel);
     free(block->group_level);
     free(block->place);
+    free(block->start);
     *block = (struct drive_frames){0};
 }
 
-/* List the pixels of v that are not 0; returns how many. */
-static size_t list_pixels(uint32_t *restrict pixel, float *restrict level, const float *restrict v, size_t P)
+/* List the pixels of frame f that are not 0. */
+static void list_pixels(struct drive_frames *block, size_t f)
 {
+    const size_t P = block->P;
+    const float *restrict v = block->v + f * P;
+    uint32_t *restrict pixel = block->pixel + f * P;
+    float *restrict level = block->level + f * P;
     size_t count = 0;
-    for (size_t q = 0; q < P; q++) {
-        pixel[count] = (uint32_t)q;
-        level[count] = v[q];
-        count += v[q] > 0;
+    for (size_t c = 0; c < chunks(P); c++) {
+        const size_t end = P - c * DRIVE_CHUNK < DRIVE_CHUNK ? P : (c + 1) * DRIVE_CHUNK;
+        block->start[c * DRIVE_FRAMES + f] = (uint32_t)count;
+        for (size_t q = c * DRIVE_CHUNK; q < end; q++) {
+            pixel[count] = (uint32_t)q;
+            level[count] = v[q];
+            count += v[q] > 0;
+        }
     }
-    return count;
+    block->start[chunks(P) * DRIVE_FRAMES + f] = (uint32_t)count;
 }
 
 /* Lay out frames `first` to `last` of the block as a group. */
@@ -62,7 +82,7 @@ static void list_group(struct drive_frames *block, size_t first, size_t last)
     size_t count = 0;
     memset(place, 0, P * sizeof *place);
     for (size_t f = first; f < last; f++) {
-        for (size_t a = 0; a < block->count[f]; a++) {
+        for (size_t a = 0; a < listed(block, f); a++) {
             place[block->pixel[f * P + a]] = 1;
         }
     }
@@ -74,7 +94,7 @@ static void list_group(struct drive_frames *block, size_t first, size_t last)
     }
     memset(group_level, 0, count * DRIVE_GROUP * sizeof *group_level);
     for (size_t f = first; f < last; f++) {
-        for (size_t a = 0; a < block->count[f]; a++) {
+        for (size_t a = 0; a < listed(block, f); a++) {
             group_level[place[block->pixel[f * P + a]] * DRIVE_GROUP + f - first] = block->level[f * P + a];
         }
     }
@@ -88,7 +108,8 @@ void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n, boo
     block->n = n;
     block->v = v;
     for (size_t f = 0; f < n; f++) {
-        filled += block->count[f] = list_pixels(block->pixel + f * P, block->level + f * P, v + f * P, P);
+        list_pixels(block, f);
+        filled += listed(block, f);
     }
     block->dense = filled / 2 > n * P / 3; /* about where the two ways take the same time */
     for (size_t first = 0; again && first < n; first += DRIVE_GROUP) {
@@ -96,46 +117,63 @@ void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n, boo
     }
 }
 
-/* p (vectors): one frame, along the `count` pixels listed. */
+/* p (a vector) += one frame, along the `count` pixels listed. */
 VECTOR_INLINE void walk(float *restrict p, const float *restrict tile, const uint32_t *restrict pixel,
-                        const float *restrict level, size_t count, size_t width, size_t vectors)
+                        const float *restrict level, size_t count, size_t width)
 {
-    vector sum[8]; /* set in a loop: as an initialiser it would live in memory */
-    for (size_t s = 0; s < vectors; s++) {
-        sum[s] = (vector){0};
-    }
+    vector sum = vector_load(p);
     for (size_t a = 0; a < count; a++) {
-        const float *w = tile + pixel[a] * width, v = level[a];
-        for (size_t s = 0; s < vectors; s++) {
-            sum[s] += v * vector_load(w + s * VECTOR_FLOATS);
-        }
+        sum += level[a] * vector_load(tile + pixel[a] * width);
     }
-    for (size_t s = 0; s < vectors; s++) {
-        vector_store(p + s * VECTOR_FLOATS, sum[s]);
-    }
+    vector_store(p, sum);
 }
 
-/* The units of a tile from `unit` on, as many as fit in so many vectors; returns how many. */
-static size_t walk_strip(float *p, const float *tile, const struct drive_frames *block, size_t f, size_t unit,
-                         size_t width)
+/* The same for a whole tile. The sums have names: as an array they would live in memory. Not inlined: the
+ * compiler would compute addresses in advance and run out of registers. */
+__attribute__((noinline)) static void walk_tile(float *restrict p, const float *restrict tile,
+                                                const uint32_t *restrict pixel, const float *restrict level,
+                                                size_t count)
 {
-    const uint32_t *pixel = block->pixel + f * block->P;
-    const float *level = block->level + f * block->P;
-    const size_t left = width - unit, count = block->count[f];
-    if (left >= 8 * VECTOR_FLOATS) {
-        walk(p + unit, tile + unit, pixel, level, count, DRIVE_TILE, 8);
-        return 8 * VECTOR_FLOATS;
+    enum { V = VECTOR_FLOATS };
+    vector s0 = vector_load(p), s1 = vector_load(p + V), s2 = vector_load(p + 2 * V),
+           s3 = vector_load(p + 3 * V), s4 = vector_load(p + 4 * V), s5 = vector_load(p + 5 * V),
+           s6 = vector_load(p + 6 * V), s7 = vector_load(p + 7 * V);
+    for (size_t a = 0; a < count; a++) {
+        const float *w = tile + (size_t)pixel[a] * DRIVE_TILE, v = level[a];
+        s0 += v * vector_load(w);
+        s1 += v * vector_load(w + V);
+        s2 += v * vector_load(w + 2 * V);
+        s3 += v * vector_load(w + 3 * V);
+        s4 += v * vector_load(w + 4 * V);
+        s5 += v * vector_load(w + 5 * V);
+        s6 += v * vector_load(w + 6 * V);
+        s7 += v * vector_load(w + 7 * V);
     }
-    if (left >= 4 * VECTOR_FLOATS) {
-        walk(p + unit, tile + unit, pixel, level, count, width, 4);
-        return 4 * VECTOR_FLOATS;
+    vector_store(p, s0);
+    vector_store(p + V, s1);
+    vector_store(p + 2 * V, s2);
+    vector_store(p + 3 * V, s3);
+    vector_store(p + 4 * V, s4);
+    vector_store(p + 5 * V, s5);
+    vector_store(p + 6 * V, s6);
+    vector_store(p + 7 * V, s7);
+}
+
+/* p (width) += one frame, along the pixels of a chunk. */
+static void walk_chunk(float *p, const float *tile, const struct drive_frames *block, size_t f, size_t chunk,
+                       size_t width)
+{
+    const uint32_t *start = block->start + chunk * DRIVE_FRAMES + f;
+    const uint32_t *pixel = block->pixel + f * block->P + start[0];
+    const float *level = block->level + f * block->P + start[0];
+    const size_t count = start[DRIVE_FRAMES] - start[0];
+    if (width == DRIVE_TILE) {
+        walk_tile(p, tile, pixel, level, count);
+        return;
     }
-    if (left >= 2 * VECTOR_FLOATS) {
-        walk(p + unit, tile + unit, pixel, level, count, width, 2);
-        return 2 * VECTOR_FLOATS;
+    for (size_t unit = 0; unit < width; unit += VECTOR_FLOATS) {
+        walk(p + unit, tile + unit, pixel, level, count, width);
     }
-    walk(p + unit, tile + unit, pixel, level, count, width, 1);
-    return VECTOR_FLOATS;
 }
 
 /* p (frames x stride; `vectors` of each row): `frames` frames v, all pixels. */
@@ -193,8 +231,11 @@ void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *bloc
         return;
     }
     for (size_t f = 0; f < block->n; f++) {
-        for (size_t unit = 0; unit < width;) {
-            unit += walk_strip(p + f * stride, tile, block, f, unit, width);
+        memset(p + f * stride, 0, width * sizeof *p);
+    }
+    for (size_t chunk = 0; chunk < chunks(block->P); chunk++) {
+        for (size_t f = 0; f < block->n; f++) {
+            walk_chunk(p + f * stride, tile, block, f, chunk, width);
         }
     }
 }

@@ -68,16 +68,13 @@ static void sum_terms(float *restrict sums, const struct terms *terms, size_t n)
     }
 }
 
-/* row (Kx) = sums of the `width` entries around each, width < Kx. wrapped: row in the middle, room for width / 2
- * on either side. */
-static void sum_around(float *restrict row, float *restrict wrapped, size_t width, size_t Kx)
+/* row: Kx entries with room for `radius` on either side, where the row goes on around the torus. */
+static void wrap(float *row, size_t radius, size_t Kx)
 {
-    const size_t radius = width / 2;
     for (size_t x = 0; x < radius; x++) {
-        wrapped[x] = wrapped[Kx + x];
-        wrapped[radius + Kx + x] = wrapped[radius + x];
+        row[x] = row[Kx + x];
+        row[radius + Kx + x] = row[radius + x];
     }
-    sum_terms(row, &(struct terms){wrapped, wrapped, width, 0, 1}, Kx);
 }
 
 /* row (Kx) = the sum of the whole row `from`, everywhere. */
@@ -92,9 +89,12 @@ static void sum_all(float *restrict row, const float *restrict from, size_t Kx)
     }
 }
 
+/* All columns before all rows: a row that is read at once at other places than it was written would have to wait
+ * for that. */
 void lateral_cpu(float *c, const float *p, float *work, float strength, size_t radius, size_t Kx, size_t Ky)
 {
     const size_t width = reach(radius, Kx), height = reach(radius, Ky), neighbours = width * height - 1;
+    const size_t beside = width < Kx ? width / 2 : 0, stride = Kx + 2 * beside;
     const float gain = neighbours > 0 ? strength / sqrtf((float)neighbours) : 0;
 
     if (gain <= 0) {
@@ -105,15 +105,16 @@ void lateral_cpu(float *c, const float *p, float *work, float strength, size_t r
         /* where a column is summed whole, in the same order for all, so that ties stay ties */
         const size_t top = height == Ky ? 0 : (y + Ky - height / 2) % Ky;
         const size_t count = height < Ky - top ? height : Ky - top;
-        const struct terms column = {p + top * Kx, p, count, height - count, Kx};
+        sum_terms(work + y * stride + beside, &(struct terms){p + top * Kx, p, count, height - count, Kx}, Kx);
+        wrap(work + y * stride, beside, Kx);
+    }
+    for (size_t y = 0; y < Ky; y++) {
         float *restrict box = c + y * Kx;
-        const float *self = p + y * Kx;
+        const float *self = p + y * Kx, *column = work + y * stride;
         if (width == Kx) {
-            sum_terms(work, &column, Kx);
-            sum_all(box, work, Kx);
+            sum_all(box, column, Kx);
         } else {
-            sum_terms(work + width / 2, &column, Kx);
-            sum_around(box, work, width, Kx);
+            sum_terms(box, &(struct terms){column, column, width, 0, 1}, Kx);
         }
         for (size_t x = 0; x < Kx; x++) {
             box[x] = self[x] + gain * (box[x] - self[x]);
