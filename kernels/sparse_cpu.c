@@ -36,6 +36,7 @@ struct layer {
     float *v;      /* padded: the frame; padding stays 0 */
     float *lowest; /* padded: SPARSE_FLOOR, and 0 for the padding */
     struct drive_frames block;
+    struct drive_changed changed; /* units that have learned, whose drives far ahead in the block are old */
 };
 
 static void cpu_destroy(void *layer)
@@ -54,6 +55,7 @@ static void cpu_destroy(void *layer)
     free(self->v);
     free(self->lowest);
     drive_fini_cpu(&self->block);
+    drive_changed_fini_cpu(&self->changed);
     free(self);
 }
 
@@ -86,7 +88,8 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
         !(self->box = memory_new(lateral_work(config->Kx, config->Ky), sizeof *self->box)) ||
         !(self->v = memory_new(self->padded, sizeof *self->v)) ||
         !(self->lowest = memory_new(self->padded, sizeof *self->lowest)) ||
-        drive_init_cpu(&self->block, config->P)) {
+        drive_init_cpu(&self->block, config->P) ||
+        drive_changed_init_cpu(&self->changed, config->P, config->k)) {
         cpu_destroy(self);
         return KERNEL_ENOMEM;
     }
@@ -217,6 +220,20 @@ VECTOR_INLINE float learn_rows(float *sum, float *const *row, const float *p, co
     return lanes_fold(residual);
 }
 
+/* The winners of frame f have learned: compute their drives again, for the next frame at once, for those after it
+ * with the winners of some more frames. */
+static void follow(struct layer *self, float *const *row, const uint32_t *index, size_t f)
+{
+    struct drive_changed *changed = &self->changed;
+    const size_t k = self->config.k, n = self->block.n;
+    drive_change_cpu(changed, (const float *const *)row, index, k, self->config.P);
+    const bool full = changed->count + k > changed->room;
+    drive_again_cpu(self->p, changed, &self->block, f + 1, full ? n : f + 2, self->stride);
+    if (full) {
+        changed->count = 0;
+    }
+}
+
 /* All that follows the drives p (N) of frame f of the block. */
 static void finish_frame(struct layer *self, uint32_t *index, float *value, float *residual, size_t f,
                          bool learn)
@@ -245,7 +262,7 @@ static void finish_frame(struct layer *self, uint32_t *index, float *value, floa
         value[a] = p[a] / self->sum[index[a]]; /* > 0, thanks to the floor */
     }
     if (learn && f + 1 < self->block.n) {
-        drive_again_cpu(self->p, (const float *const *)row, index, k, &self->block, f + 1, self->stride);
+        follow(self, row, index, f);
     }
 }
 
@@ -255,7 +272,8 @@ static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, 
     struct layer *self = layer;
     const size_t P = self->config.P, k = self->config.k;
     for (size_t t = 0; t < n; t += DRIVE_FRAMES) {
-        drive_prepare_cpu(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES, learn);
+        drive_prepare_cpu(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES);
+        self->changed.count = 0;
         sweep(self);
         for (size_t f = 0; f < self->block.n; f++) {
             finish_frame(self, index + (t + f) * k, value + (t + f) * k, residual + 2 * (t + f), f, learn);
