@@ -18,9 +18,9 @@
 #include "set.h"
 #include "vector.h"
 
-#define DRIVE_TILE (8 * VECTOR_FLOATS) /* units of a tile: their sums fill half of the registers or less */
-#define DRIVE_FRAMES 48                /* frames of a block at most */
-#define DRIVE_ABREAST 4                /* frames that drive_again takes at once; divides DRIVE_FRAMES */
+#define DRIVE_TILE (8 * VECTOR_FLOATS)  /* units of a tile: their sums fill half of the registers or less */
+#define DRIVE_FRAMES 48                 /* frames of a block at most */
+#define DRIVE_ABREAST 4                 /* frames that drive_again takes at once; divides DRIVE_FRAMES */
 #define DRIVE_CHUNK (6400 / DRIVE_TILE) /* pixels of a tile, 25 KB, that all frames pass over in turn */
 
 /* A block of frames, laid out for drives. */
@@ -32,14 +32,15 @@ struct drive_frames {
     uint32_t *pixel; /* DRIVE_FRAMES x P: of each frame the pixels that are not 0, ascending, ... */
     float *level;    /* DRIVE_FRAMES x P: ... and their values */
     uint32_t *start; /* chunks + 1 x DRIVE_FRAMES: where in a frame's list the pixels of each chunk begin */
-    size_t longest[DRIVE_FRAMES / DRIVE_ABREAST]; /* of lists abreast; the others go on as long with values 0 */
+    size_t
+        longest[DRIVE_FRAMES / DRIVE_ABREAST]; /* of lists abreast; the others go on as long with values 0 */
 };
 
 /* Units that have learned while a block is gone through, pixel by pixel, the units side by side. */
 struct drive_changed {
-    size_t room, count;    /* units that fit, a multiple of VECTOR_FLOATS; units there are */
-    uint32_t *unit;        /* room: which; one that comes again is good where it comes last */
-    float *weights;        /* P padded x room */
+    size_t room, count; /* units that fit, a multiple of VECTOR_FLOATS; units there are */
+    uint32_t *unit;     /* room: which; one that comes again is good where it comes last */
+    float *weights;     /* P padded x room */
 };
 
 /* Take memory for blocks of frames of P pixels: 0, or KERNEL_ENOMEM. drive_fini is safe after a failure. */
@@ -64,7 +65,7 @@ void drive_change_cpu(struct drive_changed *changed, const float *const *row, co
                       size_t P);
 
 /* p (n x stride) of the units that have learned, frames `first` to `last`. */
-void drive_again_cpu(float *p, const struct drive_changed *changed, const struct drive_frames *block, size_t first,
-                     size_t last, size_t stride);
+void drive_again_cpu(float *p, const struct drive_changed *changed, const struct drive_frames *block,
+                     size_t first, size_t last, size_t stride);
 
 #endif

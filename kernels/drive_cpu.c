@@ -11,8 +11,8 @@
 #include "kernel.h"
 #include "memory.h"
 
-#define DENSE_FRAMES 4    /* frames that a dense block computes together */
-#define DENSE_VECTORS 2   /* ... for so many vectors of units */
+#define DENSE_FRAMES 4  /* frames that a dense block computes together */
+#define DENSE_VECTORS 2 /* ... for so many vectors of units */
 
 static size_t chunks(size_t P)
 {
@@ -242,8 +242,8 @@ typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 /* Four pixels of four rows, turned: columns[q * stride] (4) = pixel q of every row. */
 VECTOR_INLINE void turn(float *restrict columns, const float *const *row, size_t q, size_t stride)
 {
-    const quad a = *(const quad *)(row[0] + q), b = *(const quad *)(row[1] + q), c = *(const quad *)(row[2] + q),
-               d = *(const quad *)(row[3] + q);
+    const quad a = *(const quad *)(row[0] + q), b = *(const quad *)(row[1] + q),
+               c = *(const quad *)(row[2] + q), d = *(const quad *)(row[3] + q);
     const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
     const quad AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
     *(quad *)columns = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
@@ -289,8 +289,8 @@ VECTOR_INLINE void again(float *sums, const float *restrict weights, const uint3
     vector_store(sums + 3 * VECTOR_FLOATS, s3);
 }
 
-void drive_again_cpu(float *p, const struct drive_changed *changed, const struct drive_frames *block, size_t first,
-                     size_t last, size_t stride)
+void drive_again_cpu(float *p, const struct drive_changed *changed, const struct drive_frames *block,
+                     size_t first, size_t last, size_t stride)
 {
     const size_t P = block->P;
     for (size_t start = first / DRIVE_ABREAST * DRIVE_ABREAST; start < last; start += DRIVE_ABREAST) {

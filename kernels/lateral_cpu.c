@@ -25,7 +25,8 @@ VECTOR_INLINE void wrap(float *row, size_t beside, size_t Kx)
 }
 
 /* sums (Kx): of the `height` rows of p from row `top` on, down around the torus. */
-VECTOR_INLINE void sum_rows(float *restrict sums, const float *p, size_t top, size_t height, size_t Kx, size_t Ky)
+VECTOR_INLINE void sum_rows(float *restrict sums, const float *p, size_t top, size_t height, size_t Kx,
+                            size_t Ky)
 {
     size_t x = 0;
     for (; x + VECTOR_FLOATS <= Kx; x += VECTOR_FLOATS) {
