@@ -411,7 +411,7 @@ static void test_sparse_same_bits_with_every_instruction_set(void)
 /* Threads that share the work, also more than there are tiles or blocks: the same bits. */
 static void test_sparse_same_bits_with_any_number_of_threads(void)
 {
-    enum { n = 300 };
+    enum { n = 3000 }; /* long enough for threads to wake */
     const size_t threads[] = {0, 1, 2, 3, SPARSE_THREADS_MAX};
     struct sparse_config c = {
         .P = 100, .Kx = 19, .Ky = 17, .k = 3, .rate = 0.02, .radius = 2, .strength = 0.5};
@@ -420,8 +420,8 @@ static void test_sparse_same_bits_with_any_number_of_threads(void)
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         c.threads = threads[i];
         struct sparse *layer = layer_new(&c, KERNEL_CPU, W);
-        struct result train = layer_run(layer, &c, frames, n, 170, true);
-        struct result encode = layer_run(layer, &c, frames, n, 299, false);
+        struct result train = layer_run(layer, &c, frames, n, 1700, true);
+        struct result encode = layer_run(layer, &c, frames, n, 2999, false);
         if (i == 0) {
             first = train;
             frozen = encode;
