@@ -237,19 +237,17 @@ void drive_changed_fini_cpu(struct drive_changed *changed)
     *changed = (struct drive_changed){0};
 }
 
-typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
-
 /* Four pixels of four rows, turned: columns[q * stride] (4) = pixel q of every row. */
 VECTOR_INLINE void turn(float *restrict columns, const float *const *row, size_t q, size_t stride)
 {
-    const quad a = *(const quad *)(row[0] + q), b = *(const quad *)(row[1] + q),
-               c = *(const quad *)(row[2] + q), d = *(const quad *)(row[3] + q);
+    const quad a = quad_load(row[0] + q), b = quad_load(row[1] + q), c = quad_load(row[2] + q),
+               d = quad_load(row[3] + q);
     const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
     const quad AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(quad *)columns = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(quad *)(columns + stride) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(quad *)(columns + 2 * stride) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-    *(quad *)(columns + 3 * stride) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+    quad_store(columns, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+    quad_store(columns + stride, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+    quad_store(columns + 2 * stride, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
+    quad_store(columns + 3 * stride, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
 }
 
 void drive_change_cpu(struct drive_changed *changed, const float *const *row, const uint32_t *unit, size_t k,
