@@ -18,9 +18,10 @@
 #include "set.h"
 #include "vector.h"
 
-#define DRIVE_TILE (8 * VECTOR_FLOATS) /* units of a tile: their sums fill half of the registers or less */
-#define DRIVE_FRAMES 48                /* frames of a block at most */
-#define DRIVE_GROUP 16                 /* frames that drive_again has side by side */
+#define DRIVE_TILE (8 * VECTOR_FLOATS)  /* units of a tile: their sums fill half of the registers or less */
+#define DRIVE_FRAMES 48                 /* frames of a block at most */
+#define DRIVE_ABREAST 4                 /* frames that drive_again takes at once; divides DRIVE_FRAMES */
+#define DRIVE_CHUNK (6400 / DRIVE_TILE) /* pixels of a tile, 25 KB, that all frames pass over in turn */
 
 /* A block of frames, laid out for drives. */
 struct drive_frames {
@@ -30,29 +31,41 @@ struct drive_frames {
     bool dense;      /* most pixels are not 0 */
     uint32_t *pixel; /* DRIVE_FRAMES x P: of each frame the pixels that are not 0, ascending, ... */
     float *level;    /* DRIVE_FRAMES x P: ... and their values */
-    size_t count[DRIVE_FRAMES];
-    uint32_t
-        *group_pixel;   /* of each group of frames the pixels that are not 0 in all of them, ascending, ... */
-    float *group_level; /* ... and their values, DRIVE_GROUP side by side */
-    size_t group_count[DRIVE_FRAMES / DRIVE_GROUP];
-    uint32_t *place; /* P: working memory */
+    uint32_t *start; /* chunks + 1 x DRIVE_FRAMES: where in a frame's list the pixels of each chunk begin */
+    size_t
+        longest[DRIVE_FRAMES / DRIVE_ABREAST]; /* of lists abreast; the others go on as long with values 0 */
+};
+
+/* Units that have learned while a block is gone through, pixel by pixel, the units side by side. */
+struct drive_changed {
+    size_t room, count; /* units that fit, a multiple of VECTOR_FLOATS; units there are */
+    uint32_t *unit;     /* room: which; one that comes again is good where it comes last */
+    float *weights;     /* P padded x room */
 };
 
 /* Take memory for blocks of frames of P pixels: 0, or KERNEL_ENOMEM. drive_fini is safe after a failure. */
 int drive_init_cpu(struct drive_frames *block, size_t P);
 void drive_fini_cpu(struct drive_frames *block);
 
-/* Lay out n frames v (n x P), which must stay as they are while the block is used; `again`: for drive_again,
- * too. */
-void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n, bool again);
+/* Lay out n frames v (n x P), which must stay as they are while the block is used. */
+void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n);
 
 /* p (n x stride), of which row f begins with frame f's drives of one tile. tile (P x width): its weights; width
  * is a multiple of MEMORY_LANES, DRIVE_TILE at most. */
 void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *block, size_t width,
                     size_t stride);
 
-/* p (n x stride) of the `count` units in `unit`, frames `first` to the last; row[a] (P): weights of unit[a]. */
-void drive_again_cpu(float *p, const float *const *row, const uint32_t *unit, size_t count,
-                     const struct drive_frames *block, size_t first, size_t stride);
+/* Take memory for units of P weights, at least twice k: 0, or KERNEL_ENOMEM. drive_changed_fini is safe after a
+ * failure. */
+int drive_changed_init_cpu(struct drive_changed *changed, size_t P, size_t k);
+void drive_changed_fini_cpu(struct drive_changed *changed);
+
+/* Put k units with their weights row[a] (P padded with 0) among those that have learned; there must be room. */
+void drive_change_cpu(struct drive_changed *changed, const float *const *row, const uint32_t *unit, size_t k,
+                      size_t P);
+
+/* p (n x stride) of the units that have learned, frames `first` to `last`. */
+void drive_again_cpu(float *p, const struct drive_changed *changed, const struct drive_frames *block,
+                     size_t first, size_t last, size_t stride);
 
 #endif

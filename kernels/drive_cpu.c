@@ -11,21 +11,26 @@
 #include "kernel.h"
 #include "memory.h"
 
-#define GROUPS (DRIVE_FRAMES / DRIVE_GROUP)
-#define GROUP_VECTORS (DRIVE_GROUP / VECTOR_FLOATS)
-#define ROWS 4            /* units that drive_again computes together */
-#define DENSE_FRAMES 4    /* frames that a dense block computes together */
-#define DENSE_VECTORS 2   /* ... for so many vectors of units */
-#define PREFETCH_BYTES 64 /* a cache line */
+#define DENSE_FRAMES 4  /* frames that a dense block computes together */
+#define DENSE_VECTORS 2 /* ... for so many vectors of units */
+
+static size_t chunks(size_t P)
+{
+    return (P + DRIVE_CHUNK - 1) / DRIVE_CHUNK;
+}
+
+/* Pixels of frame f that are not 0. */
+static size_t listed(const struct drive_frames *block, size_t f)
+{
+    return block->start[chunks(block->P) * DRIVE_FRAMES + f];
+}
 
 int drive_init_cpu(struct drive_frames *block, size_t P)
 {
     *block = (struct drive_frames){.P = P};
     if (!(block->pixel = memory_new(P, DRIVE_FRAMES * sizeof *block->pixel)) ||
         !(block->level = memory_new(P, DRIVE_FRAMES * sizeof *block->level)) ||
-        !(block->group_pixel = memory_new(P, GROUPS * sizeof *block->group_pixel)) ||
-        !(block->place = memory_new(P, sizeof *block->place)) ||
-        !(block->group_level = memory_new(P, DRIVE_FRAMES * sizeof *block->group_level))) {
+        !(block->start = memory_new(chunks(P) + 1, DRIVE_FRAMES * sizeof *block->start))) {
         return KERNEL_ENOMEM;
     }
     return KERNEL_OK;
@@ -35,107 +40,119 @@ void drive_fini_cpu(struct drive_frames *block)
 {
     free(block->pixel);
     free(block->level);
-    free(block->group_pixel);
-    free(block->group_level);
-    free(block->place);
+    free(block->start);
     *block = (struct drive_frames){0};
 }
 
-/* List the pixels of v that are not 0; returns how many. */
-static size_t list_pixels(uint32_t *restrict pixel, float *restrict level, const float *restrict v, size_t P)
-{
-    size_t count = 0;
-    for (size_t q = 0; q < P; q++) {
-        pixel[count] = (uint32_t)q;
-        level[count] = v[q];
-        count += v[q] > 0;
-    }
-    return count;
-}
-
-/* Lay out frames `first` to `last` of the block as a group. */
-static void list_group(struct drive_frames *block, size_t first, size_t last)
-{
-    const size_t P = block->P, group = first / DRIVE_GROUP;
-    uint32_t *group_pixel = block->group_pixel + group * P, *place = block->place;
-    float *group_level = block->group_level + first * P;
-    size_t count = 0;
-    memset(place, 0, P * sizeof *place);
-    for (size_t f = first; f < last; f++) {
-        for (size_t a = 0; a < block->count[f]; a++) {
-            place[block->pixel[f * P + a]] = 1;
-        }
-    }
-    for (size_t q = 0; q < P; q++) {
-        uint32_t used = place[q];
-        group_pixel[count] = (uint32_t)q;
-        place[q] = (uint32_t)count;
-        count += used;
-    }
-    memset(group_level, 0, count * DRIVE_GROUP * sizeof *group_level);
-    for (size_t f = first; f < last; f++) {
-        for (size_t a = 0; a < block->count[f]; a++) {
-            group_level[place[block->pixel[f * P + a]] * DRIVE_GROUP + f - first] = block->level[f * P + a];
-        }
-    }
-    block->group_count[group] = count;
-}
-
-void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n, bool again)
+/* List the pixels of frame f that are not 0. */
+static void list_pixels(struct drive_frames *block, size_t f)
 {
     const size_t P = block->P;
+    const float *restrict v = block->v + f * P;
+    uint32_t *restrict pixel = block->pixel + f * P;
+    float *restrict level = block->level + f * P;
+    size_t count = 0;
+    for (size_t c = 0; c < chunks(P); c++) {
+        const size_t end = P - c * DRIVE_CHUNK < DRIVE_CHUNK ? P : (c + 1) * DRIVE_CHUNK;
+        block->start[c * DRIVE_FRAMES + f] = (uint32_t)count;
+        for (size_t q = c * DRIVE_CHUNK; q < end; q++) {
+            pixel[count] = (uint32_t)q;
+            level[count] = v[q];
+            count += v[q] > 0;
+        }
+    }
+    block->start[chunks(P) * DRIVE_FRAMES + f] = (uint32_t)count;
+}
+
+/* Let the lists of DRIVE_ABREAST frames from `first` on go on, with values 0, until all are as long; those after
+ * the block's end, too. */
+static void align_lists(struct drive_frames *block, size_t first)
+{
+    const size_t P = block->P;
+    size_t count[DRIVE_ABREAST], longest = 0;
+    for (size_t f = 0; f < DRIVE_ABREAST; f++) {
+        count[f] = first + f < block->n ? listed(block, first + f) : 0;
+        longest = count[f] > longest ? count[f] : longest;
+    }
+    for (size_t f = 0; f < DRIVE_ABREAST; f++) {
+        memset(block->pixel + (first + f) * P + count[f], 0, (longest - count[f]) * sizeof *block->pixel);
+        memset(block->level + (first + f) * P + count[f], 0, (longest - count[f]) * sizeof *block->level);
+    }
+    block->longest[first / DRIVE_ABREAST] = longest;
+}
+
+void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n)
+{
     size_t filled = 0;
     block->n = n;
     block->v = v;
     for (size_t f = 0; f < n; f++) {
-        filled += block->count[f] = list_pixels(block->pixel + f * P, block->level + f * P, v + f * P, P);
+        list_pixels(block, f);
+        filled += listed(block, f);
     }
-    block->dense = filled / 2 > n * P / 3; /* about where the two ways take the same time */
-    for (size_t first = 0; again && first < n; first += DRIVE_GROUP) {
-        list_group(block, first, n - first < DRIVE_GROUP ? n : first + DRIVE_GROUP);
+    for (size_t first = 0; first < n; first += DRIVE_ABREAST) {
+        align_lists(block, first);
     }
+    block->dense = filled / 2 > n * block->P / 3; /* about where the two ways take the same time */
 }
 
-/* p (vectors): one frame, along the `count` pixels listed. */
+/* p (a vector) += one frame, along the `count` pixels listed. */
 VECTOR_INLINE void walk(float *restrict p, const float *restrict tile, const uint32_t *restrict pixel,
-                        const float *restrict level, size_t count, size_t width, size_t vectors)
+                        const float *restrict level, size_t count, size_t width)
 {
-    vector sum[8]; /* set in a loop: as an initialiser it would live in memory */
-    for (size_t s = 0; s < vectors; s++) {
-        sum[s] = (vector){0};
-    }
+    vector sum = vector_load(p);
     for (size_t a = 0; a < count; a++) {
-        const float *w = tile + pixel[a] * width, v = level[a];
-        for (size_t s = 0; s < vectors; s++) {
-            sum[s] += v * vector_load(w + s * VECTOR_FLOATS);
-        }
+        sum += level[a] * vector_load(tile + pixel[a] * width);
     }
-    for (size_t s = 0; s < vectors; s++) {
-        vector_store(p + s * VECTOR_FLOATS, sum[s]);
-    }
+    vector_store(p, sum);
 }
 
-/* The units of a tile from `unit` on, as many as fit in so many vectors; returns how many. */
-static size_t walk_strip(float *p, const float *tile, const struct drive_frames *block, size_t f, size_t unit,
-                         size_t width)
+/* The same for a whole tile. The sums have names: as an array they would live in memory. Not inlined: the
+ * compiler would compute addresses in advance and run out of registers. */
+__attribute__((noinline)) static void walk_tile(float *restrict p, const float *restrict tile,
+                                                const uint32_t *restrict pixel, const float *restrict level,
+                                                size_t count)
 {
-    const uint32_t *pixel = block->pixel + f * block->P;
-    const float *level = block->level + f * block->P;
-    const size_t left = width - unit, count = block->count[f];
-    if (left >= 8 * VECTOR_FLOATS) {
-        walk(p + unit, tile + unit, pixel, level, count, DRIVE_TILE, 8);
-        return 8 * VECTOR_FLOATS;
+    enum { V = VECTOR_FLOATS };
+    vector s0 = vector_load(p), s1 = vector_load(p + V), s2 = vector_load(p + 2 * V),
+           s3 = vector_load(p + 3 * V), s4 = vector_load(p + 4 * V), s5 = vector_load(p + 5 * V),
+           s6 = vector_load(p + 6 * V), s7 = vector_load(p + 7 * V);
+    for (size_t a = 0; a < count; a++) {
+        const float *w = tile + (size_t)pixel[a] * DRIVE_TILE, v = level[a];
+        s0 += v * vector_load(w);
+        s1 += v * vector_load(w + V);
+        s2 += v * vector_load(w + 2 * V);
+        s3 += v * vector_load(w + 3 * V);
+        s4 += v * vector_load(w + 4 * V);
+        s5 += v * vector_load(w + 5 * V);
+        s6 += v * vector_load(w + 6 * V);
+        s7 += v * vector_load(w + 7 * V);
     }
-    if (left >= 4 * VECTOR_FLOATS) {
-        walk(p + unit, tile + unit, pixel, level, count, width, 4);
-        return 4 * VECTOR_FLOATS;
+    vector_store(p, s0);
+    vector_store(p + V, s1);
+    vector_store(p + 2 * V, s2);
+    vector_store(p + 3 * V, s3);
+    vector_store(p + 4 * V, s4);
+    vector_store(p + 5 * V, s5);
+    vector_store(p + 6 * V, s6);
+    vector_store(p + 7 * V, s7);
+}
+
+/* p (width) += one frame, along the pixels of a chunk. */
+static void walk_chunk(float *p, const float *tile, const struct drive_frames *block, size_t f, size_t chunk,
+                       size_t width)
+{
+    const uint32_t *start = block->start + chunk * DRIVE_FRAMES + f;
+    const uint32_t *pixel = block->pixel + f * block->P + start[0];
+    const float *level = block->level + f * block->P + start[0];
+    const size_t count = start[DRIVE_FRAMES] - start[0];
+    if (width == DRIVE_TILE) {
+        walk_tile(p, tile, pixel, level, count);
+        return;
     }
-    if (left >= 2 * VECTOR_FLOATS) {
-        walk(p + unit, tile + unit, pixel, level, count, width, 2);
-        return 2 * VECTOR_FLOATS;
+    for (size_t unit = 0; unit < width; unit += VECTOR_FLOATS) {
+        walk(p + unit, tile + unit, pixel, level, count, width);
     }
-    walk(p + unit, tile + unit, pixel, level, count, width, 1);
-    return VECTOR_FLOATS;
 }
 
 /* p (frames x stride; `vectors` of each row): `frames` frames v, all pixels. */
@@ -193,58 +210,98 @@ void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *bloc
         return;
     }
     for (size_t f = 0; f < block->n; f++) {
-        for (size_t unit = 0; unit < width;) {
-            unit += walk_strip(p + f * stride, tile, block, f, unit, width);
+        memset(p + f * stride, 0, width * sizeof *p);
+    }
+    for (size_t chunk = 0; chunk < chunks(block->P); chunk++) {
+        for (size_t f = 0; f < block->n; f++) {
+            walk_chunk(p + f * stride, tile, block, f, chunk, width);
         }
     }
 }
 
-/* p (DRIVE_GROUP x stride) of `rows` units, from frame `first` of the group to frame `last`. */
-VECTOR_INLINE void again(float *restrict p, const float *const *row, const uint32_t *unit, size_t rows,
-                         const uint32_t *restrict pixel, const float *restrict level, size_t count,
-                         size_t first, size_t last, size_t stride)
+int drive_changed_init_cpu(struct drive_changed *changed, size_t P, size_t k)
 {
-    vector sum[ROWS][GROUP_VECTORS];
-    for (size_t b = 0; b < rows; b++) {
-        for (size_t s = 0; s < GROUP_VECTORS; s++) {
-            sum[b][s] = (vector){0};
+    const size_t room = (2 * k + VECTOR_FLOATS - 1) / VECTOR_FLOATS * VECTOR_FLOATS;
+    *changed = (struct drive_changed){.room = room};
+    if (!(changed->unit = memory_new(room, sizeof *changed->unit)) ||
+        !(changed->weights = memory_new(memory_padded(P), room * sizeof *changed->weights))) {
+        return KERNEL_ENOMEM;
+    }
+    return KERNEL_OK;
+}
+
+void drive_changed_fini_cpu(struct drive_changed *changed)
+{
+    free(changed->unit);
+    free(changed->weights);
+    *changed = (struct drive_changed){0};
+}
+
+/* Four pixels of four rows, turned: columns[q * stride] (4) = pixel q of every row. */
+VECTOR_INLINE void turn(float *restrict columns, const float *const *row, size_t q, size_t stride)
+{
+    const quad a = quad_load(row[0] + q), b = quad_load(row[1] + q), c = quad_load(row[2] + q),
+               d = quad_load(row[3] + q);
+    const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const quad AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    quad_store(columns, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+    quad_store(columns + stride, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+    quad_store(columns + 2 * stride, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
+    quad_store(columns + 3 * stride, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
+}
+
+void drive_change_cpu(struct drive_changed *changed, const float *const *row, const uint32_t *unit, size_t k,
+                      size_t P)
+{
+    const size_t room = changed->room;
+    float *columns = changed->weights + changed->count;
+    size_t a = 0;
+    for (; a + 4 <= k; a += 4) {
+        for (size_t q = 0; q < P; q += 4) {
+            turn(columns + q * room + a, row + a, q, room);
         }
     }
+    for (; a < k; a++) {
+        for (size_t q = 0; q < P; q++) {
+            columns[q * room + a] = row[a][q];
+        }
+    }
+    memcpy(changed->unit + changed->count, unit, k * sizeof *unit);
+    changed->count += k;
+}
+
+/* sums (DRIVE_ABREAST x VECTOR_FLOATS): as many units in as many frames, whose lists lie P apart. */
+VECTOR_INLINE void again(float *sums, const float *restrict weights, const uint32_t *restrict pixel,
+                         const float *restrict level, size_t count, size_t P, size_t room)
+{
+    vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
     for (size_t a = 0; a < count; a++) {
-        for (size_t s = 0; s < GROUP_VECTORS; s++) {
-            vector v = vector_load(level + a * DRIVE_GROUP + s * VECTOR_FLOATS);
-            for (size_t b = 0; b < rows; b++) {
-                sum[b][s] += row[b][pixel[a]] * v;
-            }
-        }
+        s0 += level[a] * vector_load(weights + pixel[a] * room);
+        s1 += level[P + a] * vector_load(weights + pixel[P + a] * room);
+        s2 += level[2 * P + a] * vector_load(weights + pixel[2 * P + a] * room);
+        s3 += level[3 * P + a] * vector_load(weights + pixel[3 * P + a] * room);
     }
-    for (size_t b = 0; b < rows; b++) {
-        float drive[DRIVE_GROUP];
-        for (size_t s = 0; s < GROUP_VECTORS; s++) {
-            vector_store(drive + s * VECTOR_FLOATS, sum[b][s]);
-        }
-        for (size_t f = first; f < last; f++) {
-            p[f * stride + unit[b]] = drive[f];
-        }
-    }
+    vector_store(sums, s0);
+    vector_store(sums + VECTOR_FLOATS, s1);
+    vector_store(sums + 2 * VECTOR_FLOATS, s2);
+    vector_store(sums + 3 * VECTOR_FLOATS, s3);
 }
 
-void drive_again_cpu(float *p, const float *const *row, const uint32_t *unit, size_t count,
-                     const struct drive_frames *block, size_t first, size_t stride)
+void drive_again_cpu(float *p, const struct drive_changed *changed, const struct drive_frames *block,
+                     size_t first, size_t last, size_t stride)
 {
-    for (size_t g = first / DRIVE_GROUP; g * DRIVE_GROUP < block->n; g++) {
-        const size_t start = g * DRIVE_GROUP, skip = first > start ? first - start : 0;
-        const size_t end = block->n - start < DRIVE_GROUP ? block->n - start : DRIVE_GROUP;
-        const uint32_t *pixel = block->group_pixel + g * block->P;
-        const float *level = block->group_level + start * block->P;
-        size_t a = 0;
-        for (; a + ROWS <= count; a += ROWS) {
-            again(p + start * stride, row + a, unit + a, ROWS, pixel, level, block->group_count[g], skip, end,
-                  stride);
-        }
-        for (; a < count; a++) {
-            again(p + start * stride, row + a, unit + a, 1, pixel, level, block->group_count[g], skip, end,
-                  stride);
+    const size_t P = block->P;
+    for (size_t start = first / DRIVE_ABREAST * DRIVE_ABREAST; start < last; start += DRIVE_ABREAST) {
+        for (size_t u = 0; u < changed->count; u += VECTOR_FLOATS) {
+            float sums[DRIVE_ABREAST * VECTOR_FLOATS];
+            const size_t units = changed->count - u < VECTOR_FLOATS ? changed->count - u : VECTOR_FLOATS;
+            again(sums, changed->weights + u, block->pixel + start * P, block->level + start * P,
+                  block->longest[start / DRIVE_ABREAST], P, changed->room);
+            for (size_t f = start > first ? start : first; f < start + DRIVE_ABREAST && f < last; f++) {
+                for (size_t a = 0; a < units; a++) {
+                    p[f * stride + changed->unit[u + a]] = sums[(f - start) * VECTOR_FLOATS + a];
+                }
+            }
         }
     }
 }

@@ -12,17 +12,19 @@
 #include "vector.h"
 
 #define LANE_VECTORS (MEMORY_LANES / VECTOR_FLOATS)
+_Static_assert(MEMORY_LANES == 16, "lanes_fold adds up 16");
 
 /* Add up the partial sums, halves onto halves. */
 static inline float lanes_fold(const vector *partial)
 {
     float lanes[MEMORY_LANES];
-    for (size_t s = 0; s < LANE_VECTORS; s++)
+    for (size_t s = 0; s < LANE_VECTORS; s++) {
         vector_store(lanes + s * VECTOR_FLOATS, partial[s]);
-    for (size_t width = MEMORY_LANES / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++)
-            lanes[l] += lanes[l + width];
-    return lanes[0];
+    }
+    const quad low = quad_load(lanes) + quad_load(lanes + 8),
+               high = quad_load(lanes + 4) + quad_load(lanes + 12);
+    const quad four = low + high;
+    return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 /* sum of a (n), n a multiple of MEMORY_LANES. */

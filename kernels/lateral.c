@@ -36,6 +36,5 @@ void lateral_ref(double *c, const double *p, double strength, size_t radius, siz
 
 size_t lateral_work(size_t Kx, size_t Ky)
 {
-    (void)Ky;
-    return 2 * Kx;
+    return 2 * Kx * Ky;
 }

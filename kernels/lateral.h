@@ -18,7 +18,7 @@ void lateral_ref(double *c, const double *p, double strength, size_t radius, siz
 /* The same in float with separable box sums. work: lateral_work(Kx, Ky) floats. */
 void lateral_cpu(float *c, const float *p, float *work, float strength, size_t radius, size_t Kx, size_t Ky);
 
-/* Floats of working memory for lateral_cpu, 2 Kx. */
+/* Floats of working memory for lateral_cpu, 2 Kx Ky. */
 size_t lateral_work(size_t Kx, size_t Ky);
 
 #endif

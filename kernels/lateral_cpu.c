@@ -15,80 +15,89 @@ static size_t reach(size_t radius, size_t side)
     return radius >= side / 2 ? side : 2 * radius + 1;
 }
 
-/* Where the terms of a sum lie: `count` of them from `first` on, `step` apart, then `more` from `again` on. */
-struct terms {
-    const float *first, *again;
-    size_t count, more, step;
-};
-
-VECTOR_INLINE vector add_up(vector sum, const float *term, size_t count, size_t step)
+/* row: Kx entries with room for `beside` on either side, where the row goes on around the torus. */
+VECTOR_INLINE void wrap(float *row, size_t beside, size_t Kx)
 {
-    for (size_t d = 0; d < count; d++) {
-        sum += vector_load(term + d * step);
-    }
-    return sum;
-}
-
-static float sum_one(const struct terms *terms, size_t x)
-{
-    float sum = 0;
-    for (size_t d = 0; d < terms->count; d++) {
-        sum += terms->first[d * terms->step + x];
-    }
-    for (size_t d = 0; d < terms->more; d++) {
-        sum += terms->again[d * terms->step + x];
-    }
-    return sum;
-}
-
-/* Inlined for a constant count, so that the terms of a sum need no loop. The last vector ends with the last sum. */
-VECTOR_INLINE void sum_vectors(float *restrict sums, const struct terms *terms, size_t count, size_t more,
-                               size_t n)
-{
-    for (size_t x = 0; x < n; x += VECTOR_FLOATS) {
-        size_t at = x + VECTOR_FLOATS <= n ? x : n - VECTOR_FLOATS;
-        vector sum = add_up((vector){0}, terms->first + at, count, terms->step);
-        vector_store(sums + at, add_up(sum, terms->again + at, more, terms->step));
+    for (size_t x = 0; x < beside; x++) {
+        row[x] = row[Kx + x];
+        row[beside + Kx + x] = row[beside + x];
     }
 }
 
-/* sums (n): sums[x] adds up the terms, each x further on. */
-static void sum_terms(float *restrict sums, const struct terms *terms, size_t n)
+/* sums (Kx): of the `height` rows of p from row `top` on, down around the torus. */
+VECTOR_INLINE void sum_rows(float *restrict sums, const float *p, size_t top, size_t height, size_t Kx,
+                            size_t Ky)
 {
-    if (n < VECTOR_FLOATS) {
-        for (size_t x = 0; x < n; x++) {
-            sums[x] = sum_one(terms, x);
+    size_t x = 0;
+    for (; x + VECTOR_FLOATS <= Kx; x += VECTOR_FLOATS) {
+        vector sum = {0};
+        for (size_t d = 0; d < height; d++) {
+            const size_t y = top + d < Ky ? top + d : top + d - Ky;
+            sum += vector_load(p + y * Kx + x);
         }
-    } else if (terms->count == 3 && terms->more == 0) {
-        sum_vectors(sums, terms, 3, 0, n);
-    } else if (terms->count == 5 && terms->more == 0) {
-        sum_vectors(sums, terms, 5, 0, n);
-    } else {
-        sum_vectors(sums, terms, terms->count, terms->more, n);
+        vector_store(sums + x, sum);
+    }
+    for (; x < Kx; x++) {
+        float sum = 0;
+        for (size_t d = 0; d < height; d++) {
+            sum += p[(top + d < Ky ? top + d : top + d - Ky) * Kx + x];
+        }
+        sums[x] = sum;
     }
 }
 
-/* row (Kx) = sums of the `width` entries around each, width < Kx. wrapped: row in the middle, room for width / 2
- * on either side. */
-static void sum_around(float *restrict row, float *restrict wrapped, size_t width, size_t Kx)
+/* c (Kx) = p + gain * (the sums of `width` neighbouring entries of row - p). */
+VECTOR_INLINE void excite_row(float *restrict c, const float *p, const float *row, float gain, size_t width,
+                              size_t Kx)
 {
-    const size_t radius = width / 2;
-    for (size_t x = 0; x < radius; x++) {
-        wrapped[x] = wrapped[Kx + x];
-        wrapped[radius + Kx + x] = wrapped[radius + x];
+    size_t x = 0;
+    for (; x + VECTOR_FLOATS <= Kx; x += VECTOR_FLOATS) {
+        vector sum = {0}, self = vector_load(p + x);
+        for (size_t d = 0; d < width; d++) {
+            sum += vector_load(row + x + d);
+        }
+        vector_store(c + x, self + gain * (sum - self));
     }
-    sum_terms(row, &(struct terms){wrapped, wrapped, width, 0, 1}, Kx);
+    for (; x < Kx; x++) {
+        float sum = 0;
+        for (size_t d = 0; d < width; d++) {
+            sum += row[x + d];
+        }
+        c[x] = p[x] + gain * (sum - p[x]);
+    }
 }
 
-/* row (Kx) = the sum of the whole row `from`, everywhere. */
-static void sum_all(float *restrict row, const float *restrict from, size_t Kx)
+/* The same where a row is summed whole: one sum for all, so that ties stay ties. */
+static void excite_whole_row(float *restrict c, const float *p, const float *row, float gain, size_t Kx)
 {
     float sum = 0;
     for (size_t x = 0; x < Kx; x++) {
-        sum += from[x];
+        sum += row[x];
     }
     for (size_t x = 0; x < Kx; x++) {
-        row[x] = sum;
+        c[x] = p[x] + gain * (sum - p[x]);
+    }
+}
+
+/* All columns before all rows: a row that is read at other places than it has just been written, as vectors go,
+ * would have to wait for that. Inlined for constant sides of the box, so that a sum's terms need no loop. */
+VECTOR_INLINE void excite(float *c, const float *p, float *work, float gain, size_t width, size_t height,
+                          size_t Kx, size_t Ky)
+{
+    const size_t beside = width < Kx ? width / 2 : 0, stride = Kx + 2 * beside;
+    for (size_t y = 0; y < Ky; y++) {
+        /* where a column is summed whole, in the same order for all: ties, again */
+        const size_t above = height < Ky ? height / 2 : y;
+        const size_t top = y >= above ? y - above : y + Ky - above;
+        sum_rows(work + y * stride + beside, p, top, height, Kx, Ky);
+        wrap(work + y * stride, beside, Kx);
+    }
+    for (size_t y = 0; y < Ky; y++) {
+        if (width == Kx) {
+            excite_whole_row(c + y * Kx, p + y * Kx, work + y * stride, gain, Kx);
+        } else {
+            excite_row(c + y * Kx, p + y * Kx, work + y * stride, gain, width, Kx);
+        }
     }
 }
 
@@ -96,27 +105,13 @@ void lateral_cpu(float *c, const float *p, float *work, float strength, size_t r
 {
     const size_t width = reach(radius, Kx), height = reach(radius, Ky), neighbours = width * height - 1;
     const float gain = neighbours > 0 ? strength / sqrtf((float)neighbours) : 0;
-
     if (gain <= 0) {
         memcpy(c, p, Kx * Ky * sizeof *c);
-        return;
-    }
-    for (size_t y = 0; y < Ky; y++) {
-        /* where a column is summed whole, in the same order for all, so that ties stay ties */
-        const size_t top = height == Ky ? 0 : (y + Ky - height / 2) % Ky;
-        const size_t count = height < Ky - top ? height : Ky - top;
-        const struct terms column = {p + top * Kx, p, count, height - count, Kx};
-        float *restrict box = c + y * Kx;
-        const float *self = p + y * Kx;
-        if (width == Kx) {
-            sum_terms(work, &column, Kx);
-            sum_all(box, work, Kx);
-        } else {
-            sum_terms(work + width / 2, &column, Kx);
-            sum_around(box, work, width, Kx);
-        }
-        for (size_t x = 0; x < Kx; x++) {
-            box[x] = self[x] + gain * (box[x] - self[x]);
-        }
+    } else if (radius == 1 && Kx > 3 && Ky > 3) {
+        excite(c, p, work, gain, 3, 3, Kx, Ky);
+    } else if (radius == 2 && Kx > 5 && Ky > 5) {
+        excite(c, p, work, gain, 5, 5, Kx, Ky);
+    } else {
+        excite(c, p, work, gain, width, height, Kx, Ky);
     }
 }

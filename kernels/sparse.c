@@ -25,7 +25,7 @@ static int check_config(const struct sparse_config *config)
         __builtin_mul_overflow(weights, sizeof(double), &bytes)) {
         return KERNEL_EINVAL;
     }
-    if (config->k > N || config->k > SPARSE_WINNERS_MAX) {
+    if (config->k > N || config->k > SPARSE_WINNERS_MAX || config->threads > SPARSE_THREADS_MAX) {
         return KERNEL_EINVAL;
     }
     if (!isfinite(config->rate) || config->rate < 0 || !isfinite(config->strength) || config->strength < 0) {

@@ -27,6 +27,7 @@
 
 #define SPARSE_FLOOR 1e-37F
 #define SPARSE_WINNERS_MAX 64
+#define SPARSE_THREADS_MAX 64
 
 struct sparse_config {
     size_t P;        /* pixels of a frame, 1..2^32 - 1 */
@@ -35,12 +36,15 @@ struct sparse_config {
     double rate;     /* learning rate, >= 0 */
     size_t radius;   /* of lateral excitation, in grid steps */
     double strength; /* of lateral excitation, >= 0; 0: none */
+    size_t
+        threads; /* that share the work, 0..SPARSE_THREADS_MAX; 0 is as good as 1. No result depends on it. The
+                        reference always has one. */
 };
 
-struct sparse; /* a layer's weights and working memory; one thread at a time */
+struct sparse; /* a layer's weights and working memory; one caller at a time */
 
-/* Make a layer with all weights 0 (at the floor where the body keeps one). KERNEL_EINVAL, KERNEL_ENOMEM or
- * KERNEL_EUNSUPPORTED on failure, when *self_p is NULL. The caller owns *self_p. */
+/* Make a layer with all weights 0 (at the floor where the body keeps one). KERNEL_EINVAL, KERNEL_ENOMEM (also for
+ * a thread that cannot be had) or KERNEL_EUNSUPPORTED on failure, when *self_p is NULL. The caller owns *self_p. */
 int sparse_new(struct sparse **self_p, const struct sparse_config *config,
                enum kernel_backend backend) KERNEL_MUST_CHECK;
 

@@ -6,7 +6,9 @@
  * same bits either way, so that no result depends on where a block begins or how frames come in calls.
  *
  * Weights lie twice: in rows, where the winners learn, and in tiles, where the drives of a block come from. A row
- * that has learned is stale in its tile until the next block has need of the tile. */
+ * that has learned is stale in its tile until the next block has need of the tile.
+ *
+ * Threads share out the tiles of a block while the layer learns, and whole blocks when it does not. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -17,9 +19,19 @@
 #include "lateral.h"
 #include "memory.h"
 #include "sparse_body.h"
+#include "team.h"
 #include "winners.h"
 
 #define PRECISION 1e-10F
+
+/* What a thread needs to go through a block. */
+struct desk {
+    struct drive_frames block;
+    float *p;   /* DRIVE_FRAMES x stride: drives of the block */
+    float *c;   /* N: drive after lateral excitation */
+    float *box; /* working memory of lateral_cpu */
+    float *v;   /* padded: the frame; padding stays 0 */
+};
 
 struct layer {
     struct sparse_config config;
@@ -30,13 +42,33 @@ struct layer {
     float *tiles;  /* the same in tiles: drive.h */
     bool *stale;   /* N: the unit's weights in its tile are old */
     float *sum;    /* N: sum of the unit's weights */
-    float *p;      /* DRIVE_FRAMES x stride: drives of a block */
-    float *c;      /* N: drive after lateral excitation */
-    float *box;    /* working memory of lateral_cpu */
-    float *v;      /* padded: the frame; padding stays 0 */
     float *lowest; /* padded: SPARSE_FLOOR, and 0 for the padding */
-    struct drive_frames block;
+    struct team *team;
+    size_t threads;
+    struct desk *desks;           /* threads; when the layer learns, only the first is used */
+    struct drive_changed changed; /* units that have learned, whose drives far ahead in the block are old */
 };
+
+static int desk_init(struct desk *desk, const struct layer *self)
+{
+    const struct sparse_config *config = &self->config;
+    if (!(desk->p = memory_new(self->stride, DRIVE_FRAMES * sizeof *desk->p)) ||
+        !(desk->c = memory_new(self->N, sizeof *desk->c)) ||
+        !(desk->box = memory_new(lateral_work(config->Kx, config->Ky), sizeof *desk->box)) ||
+        !(desk->v = memory_new(self->padded, sizeof *desk->v))) {
+        return KERNEL_ENOMEM;
+    }
+    return drive_init_cpu(&desk->block, config->P);
+}
+
+static void desk_fini(struct desk *desk)
+{
+    free(desk->p);
+    free(desk->c);
+    free(desk->box);
+    free(desk->v);
+    drive_fini_cpu(&desk->block);
+}
 
 static void cpu_destroy(void *layer)
 {
@@ -44,16 +76,17 @@ static void cpu_destroy(void *layer)
     if (!self) {
         return;
     }
+    team_destroy(&self->team);
     free(self->W);
     free(self->tiles);
     free(self->stale);
     free(self->sum);
-    free(self->p);
-    free(self->c);
-    free(self->box);
-    free(self->v);
     free(self->lowest);
-    drive_fini_cpu(&self->block);
+    for (size_t d = 0; self->desks && d < self->threads; d++) {
+        desk_fini(&self->desks[d]);
+    }
+    free(self->desks);
+    drive_changed_fini_cpu(&self->changed);
     free(self);
 }
 
@@ -77,18 +110,23 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
     self->N = config->Kx * config->Ky;
     self->stride = memory_padded(self->N) + MEMORY_LANES;
     self->padded = memory_padded(config->P);
+    self->threads = config->threads > 1 ? config->threads : 1;
     if (!(self->W = memory_new(self->N, self->padded * sizeof *self->W)) ||
         !(self->tiles = memory_new(memory_padded(self->N), config->P * sizeof *self->tiles)) ||
         !(self->stale = memory_new(self->N, sizeof *self->stale)) ||
         !(self->sum = memory_new(self->N, sizeof *self->sum)) ||
-        !(self->p = memory_new(self->stride, DRIVE_FRAMES * sizeof *self->p)) ||
-        !(self->c = memory_new(self->N, sizeof *self->c)) ||
-        !(self->box = memory_new(lateral_work(config->Kx, config->Ky), sizeof *self->box)) ||
-        !(self->v = memory_new(self->padded, sizeof *self->v)) ||
         !(self->lowest = memory_new(self->padded, sizeof *self->lowest)) ||
-        drive_init_cpu(&self->block, config->P)) {
+        !(self->desks = memory_new(self->threads, sizeof *self->desks)) ||
+        drive_changed_init_cpu(&self->changed, config->P, config->k) ||
+        team_new(&self->team, self->threads)) {
         cpu_destroy(self);
         return KERNEL_ENOMEM;
+    }
+    for (size_t d = 0; d < self->threads; d++) {
+        if (desk_init(&self->desks[d], self)) {
+            cpu_destroy(self);
+            return KERNEL_ENOMEM;
+        }
     }
     for (size_t q = 0; q < config->P; q++) {
         self->lowest[q] = SPARSE_FLOOR;
@@ -141,14 +179,28 @@ static void cpu_load_state(void *layer, const void *state)
     (void)state;
 }
 
-/* Write the rows of a tile's units that have learned into the tile (P x width). */
-static void refresh_tile(struct layer *self, float *restrict tile, size_t first, size_t width)
+/* Weights of tile number `tile`, and how many units it has. */
+static float *tile_at(const struct layer *self, size_t tile, size_t *width)
+{
+    const size_t N = memory_padded(self->N), first = tile * DRIVE_TILE;
+    *width = N - first < DRIVE_TILE ? N - first : DRIVE_TILE;
+    return self->tiles + first * self->config.P;
+}
+
+static size_t tiles(const struct layer *self)
+{
+    return (self->N + DRIVE_TILE - 1) / DRIVE_TILE;
+}
+
+/* Write the rows of a tile's units that have learned into the tile. */
+static void refresh_tile(struct layer *self, size_t number)
 {
     const float *row[DRIVE_TILE];
-    size_t place[DRIVE_TILE], count = 0;
-    for (size_t i = first; i < first + width && i < self->N; i++) {
+    size_t place[DRIVE_TILE], count = 0, width;
+    float *restrict tile = tile_at(self, number, &width);
+    for (size_t u = 0, i = number * DRIVE_TILE; u < width && i < self->N; u++, i++) {
         if (self->stale[i]) {
-            place[count] = i - first;
+            place[count] = u;
             row[count++] = self->W + i * self->padded;
             self->stale[i] = false;
         }
@@ -160,16 +212,12 @@ static void refresh_tile(struct layer *self, float *restrict tile, size_t first,
     }
 }
 
-/* self->p = the drives of the block. */
-static void sweep(struct layer *self)
+/* The drives of one tile for the block at a desk. */
+static void sweep_tile(const struct layer *self, struct desk *desk, size_t number)
 {
-    const size_t N = memory_padded(self->N);
-    for (size_t first = 0; first < N; first += DRIVE_TILE) {
-        const size_t width = N - first < DRIVE_TILE ? N - first : DRIVE_TILE;
-        float *tile = self->tiles + first * self->config.P;
-        refresh_tile(self, tile, first, width);
-        drive_tile_cpu(self->p + first, tile, &self->block, width, self->stride);
-    }
+    size_t width;
+    const float *tile = tile_at(self, number, &width);
+    drive_tile_cpu(desk->p + number * DRIVE_TILE, tile, &desk->block, width, self->stride);
 }
 
 /* All steps of the rule on as many pixels as a vector holds, from q on: reconstruct them from the k rows, measure,
@@ -217,26 +265,40 @@ VECTOR_INLINE float learn_rows(float *sum, float *const *row, const float *p, co
     return lanes_fold(residual);
 }
 
+/* The winners of frame f have learned: compute their drives again, for the next frame at once, for those after it
+ * with the winners of some more frames. */
+static void follow(struct layer *self, struct desk *desk, float *const *row, const uint32_t *index, size_t f)
+{
+    struct drive_changed *changed = &self->changed;
+    const size_t k = self->config.k, n = desk->block.n;
+    drive_change_cpu(changed, (const float *const *)row, index, k, self->config.P);
+    const bool full = changed->count + k > changed->room;
+    drive_again_cpu(desk->p, changed, &desk->block, f + 1, full ? n : f + 2, self->stride);
+    if (full) {
+        changed->count = 0;
+    }
+}
+
 /* All that follows the drives p (N) of frame f of the block. */
-static void finish_frame(struct layer *self, uint32_t *index, float *value, float *residual, size_t f,
-                         bool learn)
+static void finish_frame(struct layer *self, struct desk *desk, uint32_t *index, float *value,
+                         float *residual, size_t f, bool learn)
 {
     const size_t P = self->config.P, k = self->config.k;
-    const float *drives = self->p + f * self->stride;
+    const float *drives = desk->p + f * self->stride;
     const float rate = (float)self->config.rate;
     float p[SPARSE_WINNERS_MAX], sum[SPARSE_WINNERS_MAX], *row[SPARSE_WINNERS_MAX];
 
-    lateral_cpu(self->c, drives, self->box, (float)self->config.strength, self->config.radius,
+    lateral_cpu(desk->c, drives, desk->box, (float)self->config.strength, self->config.radius,
                 self->config.Kx, self->config.Ky);
-    winners_cpu(index, self->c, self->N, k);
+    winners_cpu(index, desk->c, self->N, k);
     for (size_t a = 0; a < k; a++) {
         p[a] = drives[index[a]];
         row[a] = self->W + index[a] * self->padded;
     }
-    memcpy(self->v, self->block.v + f * P, P * sizeof *self->v);
-    residual[0] = k == 4 ? learn_rows(sum, row, p, self->v, self->lowest, rate, self->padded, 4, learn)
-                         : learn_rows(sum, row, p, self->v, self->lowest, rate, self->padded, k, learn);
-    residual[1] = lanes_dot(self->v, self->v, self->padded);
+    memcpy(desk->v, desk->block.v + f * P, P * sizeof *desk->v);
+    residual[0] = k == 4 ? learn_rows(sum, row, p, desk->v, self->lowest, rate, self->padded, 4, learn)
+                         : learn_rows(sum, row, p, desk->v, self->lowest, rate, self->padded, k, learn);
+    residual[1] = lanes_dot(desk->v, desk->v, self->padded);
     for (size_t a = 0; learn && a < k; a++) {
         self->sum[index[a]] = sum[a];
         self->stale[index[a]] = true;
@@ -244,22 +306,74 @@ static void finish_frame(struct layer *self, uint32_t *index, float *value, floa
     for (size_t a = 0; a < k; a++) {
         value[a] = p[a] / self->sum[index[a]]; /* > 0, thanks to the floor */
     }
-    if (learn && f + 1 < self->block.n) {
-        drive_again_cpu(self->p, (const float *const *)row, index, k, &self->block, f + 1, self->stride);
+    if (learn && f + 1 < desk->block.n) {
+        follow(self, desk, row, index, f);
     }
+}
+
+/* Frames that are gone through, and where their results go. */
+struct run {
+    struct layer *layer;
+    uint32_t *index;
+    float *value, *residual;
+    const float *frames;
+    size_t n;
+};
+
+/* Lay out the block of frames from t on at a desk. */
+static void take_block(const struct run *run, struct desk *desk, size_t t)
+{
+    const size_t left = run->n - t;
+    drive_prepare_cpu(&desk->block, run->frames + t * run->layer->config.P,
+                      left < DRIVE_FRAMES ? left : DRIVE_FRAMES);
+}
+
+static void finish_block(const struct run *run, struct desk *desk, size_t t, bool learn)
+{
+    const size_t k = run->layer->config.k;
+    for (size_t f = 0; f < desk->block.n; f++) {
+        finish_frame(run->layer, desk, run->index + (t + f) * k, run->value + (t + f) * k,
+                     run->residual + 2 * (t + f), f, learn);
+    }
+}
+
+/* Part of learning: one tile. */
+static void train_tile(void *context, size_t part, size_t thread)
+{
+    const struct run *run = context;
+    (void)thread;
+    refresh_tile(run->layer, part);
+    sweep_tile(run->layer, &run->layer->desks[0], part);
+}
+
+/* Part of encoding: one block. */
+static void encode_block(void *context, size_t part, size_t thread)
+{
+    const struct run *run = context;
+    struct desk *desk = &run->layer->desks[thread];
+    take_block(run, desk, part * DRIVE_FRAMES);
+    for (size_t tile = 0; tile < tiles(run->layer); tile++) {
+        sweep_tile(run->layer, desk, tile);
+    }
+    finish_block(run, desk, part * DRIVE_FRAMES, false);
 }
 
 static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
                    bool learn)
 {
     struct layer *self = layer;
-    const size_t P = self->config.P, k = self->config.k;
-    for (size_t t = 0; t < n; t += DRIVE_FRAMES) {
-        drive_prepare_cpu(&self->block, frames + t * P, n - t < DRIVE_FRAMES ? n - t : DRIVE_FRAMES, learn);
-        sweep(self);
-        for (size_t f = 0; f < self->block.n; f++) {
-            finish_frame(self, index + (t + f) * k, value + (t + f) * k, residual + 2 * (t + f), f, learn);
+    struct run run = {self, index, value, residual, frames, n};
+    for (size_t t = 0; learn && t < n; t += DRIVE_FRAMES) {
+        take_block(&run, &self->desks[0], t);
+        self->changed.count = 0;
+        team_run(self->team, train_tile, &run, tiles(self));
+        finish_block(&run, &self->desks[0], t, true);
+    }
+    if (!learn) {
+        for (size_t tile = 0; tile < tiles(self); tile++) {
+            refresh_tile(self, tile);
         }
+        team_run(self->team, encode_block, &run, (n + DRIVE_FRAMES - 1) / DRIVE_FRAMES);
     }
     return KERNEL_OK;
 }

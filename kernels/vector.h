@@ -21,6 +21,9 @@ typedef float vector __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), 
 
 typedef int32_t vector_mask __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
 
+/* Always four. */
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+
 #define VECTOR_INLINE static inline __attribute__((always_inline))
 
 VECTOR_INLINE vector vector_load(const float *a)
@@ -31,6 +34,16 @@ VECTOR_INLINE vector vector_load(const float *a)
 VECTOR_INLINE void vector_store(float *a, vector v)
 {
     *(vector *)a = v;
+}
+
+VECTOR_INLINE quad quad_load(const float *a)
+{
+    return *(const quad *)a;
+}
+
+VECTOR_INLINE void quad_store(float *a, quad q)
+{
+    *(quad *)a = q;
 }
 
 /* Element by element: yes where the comparison held, no elsewhere. */

@@ -15,7 +15,7 @@
 struct sparse_stage {
     /* parameters */
     struct grid grid;
-    int64_t winners, radius, seed;
+    int64_t winners, radius, seed, threads;
     double rate, strength, init;
     char *layer;
     bool frozen;
@@ -51,6 +51,8 @@ static const struct param params[] = {
     {"layer", PARAM_PATH, FIELD(layer), "", 0, 0, "", "layer file to start from; empty: random weights", NULL,
      0},
     {"frozen", PARAM_BOOLEAN, FIELD(frozen), "false", 0, 0, "", "do not learn", NULL, 0},
+    {"threads", PARAM_INTEGER, FIELD(threads), "1", 1, SPARSE_THREADS_MAX, "",
+     "threads that share the work; no result depends on it", NULL, PARAM_LOCAL},
     {"backend", PARAM_CHOICE, FIELD(backend), "auto", 0, 0, "", "which body computes", layer_backends, 0},
     {.name = NULL},
 };
@@ -65,7 +67,8 @@ static int configure(const struct stage_context *context, void *state, struct st
                                    .k = (size_t)self->winners,
                                    .rate = self->rate,
                                    .radius = (size_t)self->radius,
-                                   .strength = self->strength};
+                                   .strength = self->strength,
+                                   .threads = (size_t)self->threads};
     self->P = config.P;
     self->N = config.Kx * config.Ky;
     if (config.k > self->N) {

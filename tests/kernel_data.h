@@ -3,6 +3,8 @@
 #ifndef LOOM_TESTS_KERNEL_DATA_H
 #define LOOM_TESTS_KERNEL_DATA_H
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,8 +83,8 @@ static inline double data_distance(const float *a, const float *b, size_t n)
 }
 
 #ifdef DATA_FAILING_MEMORY
-/* Linked with --wrap=aligned_alloc, the one call that kernels take memory from: the allocation number
- * data_fails_at, counted from 0, fails. */
+/* Linked with --wrap=aligned_alloc, the one call that kernels take memory from, and --wrap=pthread_create, the one
+ * they take threads from: the allocation number data_fails_at, counted from 0, fails; a thread is one, too. */
 static size_t data_allocations, data_fails_at = SIZE_MAX;
 
 void *__real_aligned_alloc(size_t alignment, size_t bytes);
@@ -91,6 +93,18 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 {
     return data_allocations++ == data_fails_at ? NULL : __real_aligned_alloc(alignment, bytes);
+}
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                          void *argument);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                          void *argument)
+{
+    return data_allocations++ == data_fails_at ? EAGAIN
+                                               : __real_pthread_create(thread, attributes, start, argument);
 }
 #endif
 

@@ -1,5 +1,4 @@
 /* The invariant layer, both rules: the float bodies against the reference, and what all must hold to. */
-#define DATA_FAILING_MEMORY
 #include "invariant.h"
 #include "kernel_data.h"
 

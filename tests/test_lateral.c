@@ -74,7 +74,7 @@ static void test_lateral_small_torus_counts_neighbours_once(void)
     const double p[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
     const float p_cpu[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
     double ref[9];
-    float cpu[9], work[9 + 6];
+    float cpu[9], work[2 * 9];
     lateral_ref(ref, p, 2, 5, 3, 3);
     lateral_cpu(cpu, p_cpu, work, 2, 5, 3, 3);
     for (size_t i = 0; i < 9; i++) {
@@ -86,7 +86,7 @@ static void test_lateral_small_torus_counts_neighbours_once(void)
 static void test_lateral_without_neighbours_is_identity(void)
 {
     const float p[6] = {1, 2, 3, 4, 5, 6};
-    float c[6], work[6 + 6];
+    float c[6], work[2 * 6];
     lateral_cpu(c, p, work, 0.5F, 0, 3, 2);
     CHECK(data_same(c, p, sizeof c));
     lateral_cpu(c, p, work, 0, 1, 3, 2);
@@ -96,7 +96,7 @@ static void test_lateral_without_neighbours_is_identity(void)
 /* Equal drives stay equal to the bit, so that ties are decided by the index alone. */
 static void test_lateral_keeps_ties(void)
 {
-    float p[7 * 11], c[7 * 11], work[7 * 11 + 2 * 7];
+    float p[7 * 11], c[7 * 11], work[2 * 7 * 11];
     for (size_t i = 0; i < 77; i++) {
         p[i] = 0.1F;
     }

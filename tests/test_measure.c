@@ -1,5 +1,4 @@
 /* Measures against their definitions. */
-#define DATA_FAILING_MEMORY
 #include "kernel_data.h"
 #include "measure.h"
 

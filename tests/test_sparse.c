@@ -1,5 +1,4 @@
 /* The sparse layer: the float body against the reference, and what both must hold to. */
-#define DATA_FAILING_MEMORY
 #include "kernel_data.h"
 #include "sparse.h"
 
@@ -310,8 +309,8 @@ static void test_sparse_refuses_frames_outside_0_to_1(void)
 static void test_sparse_refuses_wrong_configurations(void)
 {
     const struct sparse_config good = shapes[3];
-    struct sparse_config bad[14];
-    for (size_t b = 0; b < 14; b++) {
+    struct sparse_config bad[15];
+    for (size_t b = 0; b < 15; b++) {
         bad[b] = good;
     }
     bad[0].P = 0;
@@ -330,7 +329,8 @@ static void test_sparse_refuses_wrong_configurations(void)
     bad[12].Kx = bad[12].Ky = 65536;
     bad[13].P = UINT32_MAX;
     bad[13].Kx = bad[13].Ky = 65535;
-    for (size_t b = 0; b < 14; b++) {
+    bad[14].threads = SPARSE_THREADS_MAX + 1;
+    for (size_t b = 0; b < 15; b++) {
         struct sparse *layer = (struct sparse *)&bad;
         CHECK(sparse_new(&layer, &bad[b], KERNEL_AUTO) == KERNEL_EINVAL);
         CHECK(layer == NULL);
@@ -408,6 +408,37 @@ static void test_sparse_same_bits_with_every_instruction_set(void)
     before ? setenv("LOOM_CPU", before, 1) : unsetenv("LOOM_CPU");
 }
 
+/* Threads that share the work, also more than there are tiles or blocks: the same bits. */
+static void test_sparse_same_bits_with_any_number_of_threads(void)
+{
+    enum { n = 3000 }; /* long enough for threads to wake */
+    const size_t threads[] = {0, 1, 2, 3, SPARSE_THREADS_MAX};
+    struct sparse_config c = {
+        .P = 100, .Kx = 19, .Ky = 17, .k = 3, .rate = 0.02, .radius = 2, .strength = 0.5};
+    float *W = data_floats(c.Kx * c.Ky * c.P, 0.2), *frames = changing_frames(n, c.P);
+    struct result first = {0}, frozen = {0};
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        c.threads = threads[i];
+        struct sparse *layer = layer_new(&c, KERNEL_CPU, W);
+        struct result train = layer_run(layer, &c, frames, n, 1700, true);
+        struct result encode = layer_run(layer, &c, frames, n, 2999, false);
+        if (i == 0) {
+            first = train;
+            frozen = encode;
+        } else {
+            CHECK(same_result(&train, &first, &c, n));
+            CHECK(same_result(&encode, &frozen, &c, n));
+            result_free(&train, &c, n);
+            result_free(&encode, &c, n);
+        }
+        sparse_destroy(&layer);
+    }
+    result_free(&first, &c, n);
+    result_free(&frozen, &c, n);
+    free(W);
+    free(frames);
+}
+
 static void test_sparse_refuses_unknown_instruction_sets(void)
 {
     const char *before = getenv("LOOM_CPU");
@@ -419,14 +450,16 @@ static void test_sparse_refuses_unknown_instruction_sets(void)
     before ? setenv("LOOM_CPU", before, 1) : unsetenv("LOOM_CPU");
 }
 
-static void test_sparse_new_survives_every_failing_allocation(void)
+static void test_sparse_new_survives_every_failing_allocation_and_thread(void)
 {
+    struct sparse_config config = shapes[3];
+    config.threads = 3;
     for (size_t b = 0; b < 2; b++) {
         int rc = KERNEL_ENOMEM;
         for (data_fails_at = 0; rc == KERNEL_ENOMEM && data_fails_at < 100; data_fails_at++) {
             struct sparse *layer = (struct sparse *)&rc;
             data_allocations = 0;
-            rc = sparse_new(&layer, &shapes[3], backends[b]);
+            rc = sparse_new(&layer, &config, backends[b]);
             CHECK(rc == (data_allocations > data_fails_at ? KERNEL_ENOMEM : KERNEL_OK));
             CHECK((rc == KERNEL_OK) == (layer != NULL));
             sparse_destroy(&layer);
@@ -446,4 +479,5 @@ CHECK_MAIN(CASE(test_sparse_by_hand), CASE(test_sparse_cpu_matches_reference),
            CASE(test_sparse_refuses_wrong_configurations), CASE(test_sparse_names_its_body),
            CASE(test_sparse_same_bits_with_every_instruction_set),
            CASE(test_sparse_refuses_unknown_instruction_sets),
-           CASE(test_sparse_new_survives_every_failing_allocation))
+           CASE(test_sparse_new_survives_every_failing_allocation_and_thread),
+           CASE(test_sparse_same_bits_with_any_number_of_threads))
