@@ -81,20 +81,38 @@ static int choose_body(const struct invariant_body **body, enum invariant_rule r
         *body = &invariant_body_ref;
         return KERNEL_OK;
     case KERNEL_CUDA:
-        return KERNEL_EUNSUPPORTED;
+#ifdef LOOM_CUDA
+        *body = &invariant_body_cuda;
+        return KERNEL_OK;
+#else
+        return kernel_fail(KERNEL_EUNSUPPORTED, "this program was built without CUDA");
+#endif
     }
     return KERNEL_EINVAL;
+}
+
+static int open_body(struct invariant *self, enum kernel_backend backend)
+{
+    int rc = choose_body(&self->body, self->config.rule, backend);
+    return rc ? rc : self->body->new (&self->layer, &self->config);
+}
+
+/* The fastest body that can be had here. */
+static int open_fastest(struct invariant *self)
+{
+#ifdef LOOM_CUDA
+    if (!open_body(self, KERNEL_CUDA)) {
+        return KERNEL_OK;
+    }
+#endif
+    return open_body(self, KERNEL_CPU);
 }
 
 int invariant_new(struct invariant **self_p, const struct invariant_config *config,
                   enum kernel_backend backend)
 {
-    const struct invariant_body *body = NULL;
     *self_p = NULL;
     int rc = check_config(config);
-    if (!rc) {
-        rc = choose_body(&body, config->rule, backend);
-    }
     if (rc) {
         return rc;
     }
@@ -103,8 +121,7 @@ int invariant_new(struct invariant **self_p, const struct invariant_config *conf
         return KERNEL_ENOMEM;
     }
     self->config = *config;
-    self->body = body;
-    rc = body->new (&self->layer, config);
+    rc = backend == KERNEL_AUTO ? open_fastest(self) : open_body(self, backend);
     if (rc) {
         free(self);
         return rc;
@@ -128,14 +145,14 @@ const char *invariant_body(const struct invariant *self)
     return self->body->name;
 }
 
-void invariant_set_weights(struct invariant *self, const float *U)
+int invariant_set_weights(struct invariant *self, const float *U)
 {
-    self->body->set_weights(self->layer, U);
+    return self->body->set_weights(self->layer, U);
 }
 
-void invariant_get_weights(const struct invariant *self, float *U)
+int invariant_get_weights(const struct invariant *self, float *U)
 {
-    self->body->get_weights(self->layer, U);
+    return self->body->get_weights(self->layer, U);
 }
 
 size_t invariant_state_bytes(const struct invariant *self)

@@ -64,9 +64,10 @@ void invariant_destroy(struct invariant **self_p);
 /* The name of the body that computes. A static string. */
 const char *invariant_body(const struct invariant *self);
 
-/* Set all weights, U (M x N, >= 0; raised to the floor where the body keeps one), or copy them out. */
-void invariant_set_weights(struct invariant *self, const float *U);
-void invariant_get_weights(const struct invariant *self, float *U);
+/* Set all weights, U (M x N, >= 0; raised to the floor where the body keeps one), or copy them out. KERNEL_ENOMEM or
+ * KERNEL_EDEVICE, only from a GPU; then U holds nothing to be used. */
+int invariant_set_weights(struct invariant *self, const float *U);
+int invariant_get_weights(const struct invariant *self, float *U);
 
 /* All state beyond the weights as get_weights tells them that an exact continuation needs: io, t, scales...
  * The bytes fit this body and configuration on this kind of machine. Load them after invariant_set_weights,

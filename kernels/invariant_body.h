@@ -17,8 +17,8 @@ struct invariant_body {
      * NULL. */
     int (*new)(void **layer_p, const struct invariant_config *config);
     void (*destroy)(void *layer); /* harmless on NULL */
-    void (*set_weights)(void *layer, const float *U);
-    void (*get_weights)(const void *layer, float *U);
+    int (*set_weights)(void *layer, const float *U);
+    int (*get_weights)(const void *layer, float *U);
     size_t (*state_bytes)(const void *layer);
     void (*save_state)(const void *layer, void *state);
     void (*load_state)(void *layer, const void *state);
@@ -32,6 +32,7 @@ extern const struct invariant_body topo_body_cpu;      /* topo_cpu.c: float */
 extern const struct invariant_body smooth_body_cpu;    /* smooth_cpu.c: float */
 extern const struct invariant_body topo_body_avx2, topo_body_avx512; /* the same for other sets: set.h */
 extern const struct invariant_body smooth_body_avx2, smooth_body_avx512;
+extern const struct invariant_body invariant_body_cuda; /* cuda/invariant_cuda.c: both rules, float, on a GPU */
 
 /* What a layer of either rule remembers from frame to frame within a pass, in double; all 0 when a pass
  * begins. */

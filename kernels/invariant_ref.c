@@ -200,20 +200,22 @@ static int ref_new(void **layer_p, const struct invariant_config *config)
     return KERNEL_OK;
 }
 
-static void ref_set_weights(void *layer, const float *U)
+static int ref_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
     for (size_t w = 0; w < self->M * self->config.N; w++) {
         self->U[w] = (double)U[w];
     }
+    return KERNEL_OK;
 }
 
-static void ref_get_weights(const void *layer, float *U)
+static int ref_get_weights(const void *layer, float *U)
 {
     const struct layer *self = layer;
     for (size_t w = 0; w < self->M * self->config.N; w++) {
         U[w] = (float)self->U[w];
     }
+    return KERNEL_OK;
 }
 
 static size_t weights_bytes(const struct layer *self)

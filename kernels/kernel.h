@@ -21,9 +21,17 @@ enum kernel_status {
     KERNEL_OK = 0,
     KERNEL_EINVAL = -1,       /* a dimension or parameter is out of range */
     KERNEL_ENOMEM = -2,       /* memory could not be had */
-    KERNEL_EUNSUPPORTED = -3, /* this build or machine has no such body */
+    KERNEL_EUNSUPPORTED = -3, /* this build or machine has no such body, or it cannot do that */
+    KERNEL_EDEVICE = -4,      /* the GPU failed: the layer is lost, go back to the last checkpoint */
 };
 
 #define KERNEL_MUST_CHECK __attribute__((warn_unused_result))
+
+/* A sentence on why the last call failed in this thread, "" if it has none: which operation of the GPU, or what a body
+ * cannot do. Valid until the next failure. */
+const char *kernel_failure(void);
+
+/* For bodies: keep that sentence, printf-style, and return `status`. */
+int kernel_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -77,13 +77,14 @@ static int smooth_new(void **layer_p, const struct invariant_config *config)
     return KERNEL_OK;
 }
 
-static void smooth_set_weights(void *layer, const float *U)
+static int smooth_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
     columns_set_cpu(self->U, U, self->M, self->config.N, self->stride);
+    return KERNEL_OK;
 }
 
-static void smooth_get_weights(const void *layer, float *U)
+static int smooth_get_weights(const void *layer, float *U)
 {
     const struct layer *self = layer;
     for (size_t i = 0; i < self->M; i++) {
@@ -91,6 +92,7 @@ static void smooth_get_weights(const void *layer, float *U)
             U[i * self->config.N + j] = self->U[j * self->stride + i];
         }
     }
+    return KERNEL_OK;
 }
 
 /* The state: count_1, the outputs, index_1, value_1. */

@@ -58,19 +58,37 @@ static int choose_body(const struct sparse_body **body, enum kernel_backend back
         *body = &sparse_body_ref;
         return KERNEL_OK;
     case KERNEL_CUDA:
-        return KERNEL_EUNSUPPORTED;
+#ifdef LOOM_CUDA
+        *body = &sparse_body_cuda;
+        return KERNEL_OK;
+#else
+        return kernel_fail(KERNEL_EUNSUPPORTED, "this program was built without CUDA");
+#endif
     }
     return KERNEL_EINVAL;
 }
 
+static int open_body(struct sparse *self, enum kernel_backend backend)
+{
+    int rc = choose_body(&self->body, backend);
+    return rc ? rc : self->body->new (&self->layer, &self->config);
+}
+
+/* The fastest body that can be had here. */
+static int open_fastest(struct sparse *self)
+{
+#ifdef LOOM_CUDA
+    if (!open_body(self, KERNEL_CUDA)) {
+        return KERNEL_OK;
+    }
+#endif
+    return open_body(self, KERNEL_CPU);
+}
+
 int sparse_new(struct sparse **self_p, const struct sparse_config *config, enum kernel_backend backend)
 {
-    const struct sparse_body *body = NULL;
     *self_p = NULL;
     int rc = check_config(config);
-    if (!rc) {
-        rc = choose_body(&body, backend);
-    }
     if (rc) {
         return rc;
     }
@@ -79,8 +97,7 @@ int sparse_new(struct sparse **self_p, const struct sparse_config *config, enum 
         return KERNEL_ENOMEM;
     }
     self->config = *config;
-    self->body = body;
-    rc = body->new (&self->layer, config);
+    rc = backend == KERNEL_AUTO ? open_fastest(self) : open_body(self, backend);
     if (rc) {
         free(self);
         return rc;
@@ -104,14 +121,14 @@ const char *sparse_body(const struct sparse *self)
     return self->body->name;
 }
 
-void sparse_set_weights(struct sparse *self, const float *W)
+int sparse_set_weights(struct sparse *self, const float *W)
 {
-    self->body->set_weights(self->layer, W);
+    return self->body->set_weights(self->layer, W);
 }
 
-void sparse_get_weights(const struct sparse *self, float *W)
+int sparse_get_weights(const struct sparse *self, float *W)
 {
-    self->body->get_weights(self->layer, W);
+    return self->body->get_weights(self->layer, W);
 }
 
 size_t sparse_state_bytes(const struct sparse *self)

@@ -36,15 +36,14 @@ struct sparse_config {
     double rate;     /* learning rate, >= 0 */
     size_t radius;   /* of lateral excitation, in grid steps */
     double strength; /* of lateral excitation, >= 0; 0: none */
-    size_t
-        threads; /* that share the work, 0..SPARSE_THREADS_MAX; 0 is as good as 1. No result depends on it. The
-                        reference always has one. */
+    size_t threads;  /* that share the work on a CPU, 0 (as 1) to SPARSE_THREADS_MAX; no result depends on it */
 };
 
 struct sparse; /* a layer's weights and working memory; one caller at a time */
 
 /* Make a layer with all weights 0 (at the floor where the body keeps one). KERNEL_EINVAL, KERNEL_ENOMEM (also for
- * a thread that cannot be had) or KERNEL_EUNSUPPORTED on failure, when *self_p is NULL. The caller owns *self_p. */
+ * a thread that cannot be had), KERNEL_EUNSUPPORTED or KERNEL_EDEVICE on failure, when *self_p is NULL. The caller
+ * owns *self_p. */
 int sparse_new(struct sparse **self_p, const struct sparse_config *config,
                enum kernel_backend backend) KERNEL_MUST_CHECK;
 
@@ -54,11 +53,12 @@ void sparse_destroy(struct sparse **self_p);
 /* The name of the body that computes: "reference", "cpu", "cpu-avx2", ... A static string. */
 const char *sparse_body(const struct sparse *self);
 
-/* Set all weights, W (N x P, >= 0; raised to the floor where the body keeps one). */
-void sparse_set_weights(struct sparse *self, const float *W);
+/* Set all weights, W (N x P, >= 0; raised to the floor where the body keeps one). KERNEL_ENOMEM or KERNEL_EDEVICE,
+ * only from a GPU. */
+int sparse_set_weights(struct sparse *self, const float *W);
 
-/* Copy all weights out, W (N x P). */
-void sparse_get_weights(const struct sparse *self, float *W);
+/* Copy all weights out, W (N x P). Errors as above; then W holds nothing to be used. */
+int sparse_get_weights(const struct sparse *self, float *W);
 
 /* Bytes of state beyond the float weights that an exact continuation needs (0 for bodies in float). Load it
  * after sparse_set_weights, in a layer of the same configuration and body: what it holds replaces what was

@@ -17,8 +17,8 @@ struct sparse_body {
      * NULL. */
     int (*new)(void **layer_p, const struct sparse_config *config);
     void (*destroy)(void *layer); /* harmless on NULL */
-    void (*set_weights)(void *layer, const float *W);
-    void (*get_weights)(const void *layer, float *W);
+    int (*set_weights)(void *layer, const float *W);
+    int (*get_weights)(const void *layer, float *W);
     size_t (*state_bytes)(const void *layer);
     void (*save_state)(const void *layer, void *state);
     void (*load_state)(void *layer, const void *state);
@@ -29,6 +29,7 @@ struct sparse_body {
 extern const struct sparse_body sparse_body_ref;                      /* sparse_ref.c: double, plain C */
 extern const struct sparse_body sparse_body_cpu;                      /* sparse_cpu.c: float */
 extern const struct sparse_body sparse_body_avx2, sparse_body_avx512; /* the same for other sets: set.h */
+extern const struct sparse_body sparse_body_cuda;                     /* cuda/sparse_cuda.c: float, on a GPU */
 
 /* The specification: one frame. Out: index (k) ascending, value (k), residual (2), W (N x P) if `learn`. In:
  * v (P). work: 2 N + P doubles. */

@@ -139,7 +139,7 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
     return KERNEL_OK;
 }
 
-static void cpu_set_weights(void *layer, const float *W)
+static int cpu_set_weights(void *layer, const float *W)
 {
     struct layer *self = layer;
     const size_t P = self->config.P;
@@ -149,15 +149,17 @@ static void cpu_set_weights(void *layer, const float *W)
         }
     }
     renew(self);
+    return KERNEL_OK;
 }
 
-static void cpu_get_weights(const void *layer, float *W)
+static int cpu_get_weights(const void *layer, float *W)
 {
     const struct layer *self = layer;
     const size_t P = self->config.P;
     for (size_t i = 0; i < self->N; i++) {
         memcpy(W + i * P, self->W + i * self->padded, P * sizeof *W);
     }
+    return KERNEL_OK;
 }
 
 /* The weights are all there is. */

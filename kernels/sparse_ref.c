@@ -99,20 +99,22 @@ static int ref_new(void **layer_p, const struct sparse_config *config)
     return KERNEL_OK;
 }
 
-static void ref_set_weights(void *layer, const float *W)
+static int ref_set_weights(void *layer, const float *W)
 {
     struct layer *self = layer;
     for (size_t w = 0; w < self->N * self->config.P; w++) {
         self->W[w] = (double)W[w];
     }
+    return KERNEL_OK;
 }
 
-static void ref_get_weights(const void *layer, float *W)
+static int ref_get_weights(const void *layer, float *W)
 {
     const struct layer *self = layer;
     for (size_t w = 0; w < self->N * self->config.P; w++) {
         W[w] = (float)self->W[w];
     }
+    return KERNEL_OK;
 }
 
 static size_t ref_state_bytes(const void *layer)

@@ -166,7 +166,7 @@ static int topo_new(void **layer_p, const struct invariant_config *config)
     return KERNEL_OK;
 }
 
-static void topo_set_weights(void *layer, const float *U)
+static int topo_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
     columns_set_cpu(self->U, U, self->M, self->config.N, self->stride);
@@ -174,9 +174,10 @@ static void topo_set_weights(void *layer, const float *U)
         self->scale[i] = 1;
     }
     expire_all(self);
+    return KERNEL_OK;
 }
 
-static void topo_get_weights(const void *layer, float *U)
+static int topo_get_weights(const void *layer, float *U)
 {
     const struct layer *self = layer;
     for (size_t i = 0; i < self->M; i++) {
@@ -185,6 +186,7 @@ static void topo_get_weights(const void *layer, float *U)
             U[i * self->config.N + j] = fmaxf(self->U[j * self->stride + i] * scale, INVARIANT_FLOOR);
         }
     }
+    return KERNEL_OK;
 }
 
 static size_t topo_state_bytes(const void *layer)

@@ -1,0 +1,87 @@
+/* What both rules of the invariant layer do on the GPU: keep the winners, and learn in columns of the weights.
+ *
+ * A column (M floats, one sparse unit's weights to all invariant units) is worked on by one warp. */
+#ifndef LOOM_KERNELS_CUDA_COLUMNS_CUH
+#define LOOM_KERNELS_CUDA_COLUMNS_CUH
+
+#include "device.cuh"
+#include "invariant_launch.h"
+#include "winners.cuh"
+
+#define PRECISION 1e-10F
+#define FLOOR 1e-37F /* INVARIANT_FLOOR */
+
+/* Where the working memory of winners lies in shared memory. */
+struct choice_room {
+    uint64_t *candidates;      /* warps x winners */
+    uint32_t *winners, *order; /* winners each */
+    float *c;                  /* M: spoilt */
+};
+
+/* Lay out from `at` (8-byte aligned) on; returns what follows. */
+static __host__ __device__ inline unsigned char *lay_out_choice(struct choice_room *room,
+                                                                const struct invariant_launch *s, uint32_t warps,
+                                                                unsigned char *at)
+{
+    room->candidates = (uint64_t *)at, at += (size_t)warps * s->winners * sizeof *room->candidates;
+    room->winners = (uint32_t *)at, at += s->winners * sizeof *room->winners;
+    room->order = (uint32_t *)at, at += s->winners * sizeof *room->order;
+    room->c = (float *)at, at += (s->winners > 0 ? s->M : 0) * sizeof *room->c;
+    return at;
+}
+
+/* Keep the winners of d (M), 0 for the rest. Every thread has written its own d: every blockDim.x-th. Between the
+ * return and the next use of d by others, a barrier is needed. */
+static __device__ inline void keep_winners(float *d, const struct choice_room *room, const struct invariant_launch *s)
+{
+    if (s->winners == 0 || s->winners >= s->M) {
+        return;
+    }
+    for (uint32_t i = threadIdx.x; i < s->M; i += blockDim.x) {
+        room->c[i] = d[i];
+    }
+    list_candidates(room->candidates, room->c, s->M, s->winners);
+    __syncthreads();
+    if (warp() == 0) {
+        merge_candidates(room->winners, room->order, room->candidates, s->M, s->winners);
+    }
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < s->M; i += blockDim.x) {
+        uint32_t wins = 0;
+        for (uint32_t a = 0; a < s->winners; a++) {
+            wins |= room->winners[a] == i;
+        }
+        d[i] = wins ? d[i] : 0;
+    }
+}
+
+static __device__ inline float step_of(float rate, float s, float r)
+{
+    return rate * (s - r) / fmaxf(r, PRECISION);
+}
+
+/* column (M) *= 1 + io * step, not below the floor. One warp. */
+static __device__ inline void learn_column(float *column, const float *io, float step, uint32_t M)
+{
+    for (uint32_t i = lane(); i < M; i += WARP) {
+        column[i] = fmaxf(column[i] * fmaf(io[i], step, 1), FLOOR);
+    }
+}
+
+/* residual = sums of the parts, in the order of the code. A thread a frame. */
+static __global__ void sum_parts(const struct invariant_launch s)
+{
+    const uint32_t f = blockIdx.x * blockDim.x + threadIdx.x;
+    if (f >= s.frames) {
+        return;
+    }
+    float error = 0, square = 0;
+    for (uint32_t a = 0; a < s.k; a++) {
+        error += s.parts[((size_t)f * s.k + a) * 2];
+        square += s.parts[((size_t)f * s.k + a) * 2 + 1];
+    }
+    s.residual[(size_t)f * 2] = error;
+    s.residual[(size_t)f * 2 + 1] = square;
+}
+
+#endif

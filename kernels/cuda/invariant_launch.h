@@ -1,0 +1,61 @@
+/* Between the host side of the invariant layer's CUDA body (C) and its kernels: what a launch is told, and the
+ * launchers. Pointers lead to device memory; the launchers only enqueue and return CUDA's error codes. */
+#ifndef LOOM_KERNELS_CUDA_INVARIANT_LAUNCH_H
+#define LOOM_KERNELS_CUDA_INVARIANT_LAUNCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lateral_box.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define INVARIANT_WINNERS_MAX 64 /* more of them, but not all: the CUDA bodies cannot */
+
+struct invariant_launch {
+    uint32_t N, M, k, winners; /* winners: 0 for all */
+    uint32_t frames;
+    int32_t learn;
+    float *U; /* N x M: column j of the weights, all invariant units of sparse unit j, is row j */
+    const uint32_t *index; /* frames x k */
+    const float *value;    /* frames x k */
+    float *activations;    /* frames x M */
+    float *parts;          /* frames x k x 2, zeroed by the launcher: residual and square of each entry of the code */
+    float *residual;       /* frames x 2 */
+    /* TOPO */
+    struct lateral_box box;
+    float leak, active_rate, inactive_rate;
+    float *io;                    /* M: in and out */
+    uint64_t t, normalize_every;  /* frames of the pass before this launch; 0: never */
+    double row_sum;               /* N / M: what rows are normalised to */
+    uint32_t in_shared;           /* filled in by the launcher: whether columns lie in shared memory */
+    /* SMOOTH */
+    float smooth_rate, reconstruction_rate;
+    float *io_1, *io_2;                      /* M: in and out */
+    uint32_t *index_1, k_1; /* the code one frame ago, k_1 entries; in and out: the launch leaves k entries there */
+    float *value_1;
+};
+
+struct invariant_device {
+    size_t shared_bytes; /* a block may have at most, asked for */
+    uint32_t cluster;    /* TOPO: blocks that share the columns; 1 where the device has no clusters */
+    uint32_t threads;    /* of a block: a multiple of 32, at most 1024 */
+};
+
+/* TOPO: the largest cluster that the device runs, at most 16; 1 if it has none. */
+uint32_t topo_cluster(size_t shared_bytes, uint32_t threads);
+
+/* Whether working memory fits into shared memory. */
+int topo_fits(const struct invariant_launch *s, const struct invariant_device *device);
+int smooth_fits(const struct invariant_launch *s, const struct invariant_device *device);
+
+int topo_launch(struct invariant_launch s, const struct invariant_device *device, void *stream);
+int smooth_launch(struct invariant_launch s, const struct invariant_device *device, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,202 @@
+/* Fibers for the threads of a cluster of blocks; see cuda_emulated.h. */
+#include "cuda_emulated.h"
+
+#include <algorithm>
+#include <csetjmp>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <ucontext.h>
+#include <vector>
+
+emulated_dim threadIdx, blockIdx, blockDim, gridDim;
+
+namespace
+{
+
+const size_t STACK_BYTES = 64 * 1024;
+const size_t GUARD_BYTES = 64;
+const unsigned char GUARD = 0xA5, POISON = 0xFF; /* shared memory begins as NaN */
+
+struct barrier {
+    uint32_t waiting = 0, generation = 0;
+};
+
+struct warp_state {
+    barrier gate;
+    uint64_t x[32];
+};
+
+struct block_state {
+    barrier gate;
+    std::vector<unsigned char> shared;
+    std::vector<warp_state> warps;
+};
+
+struct fiber {
+    ucontext_t context;
+    jmp_buf at;
+    std::unique_ptr<unsigned char[]> stack;
+    emulated_dim thread, block;
+    uint32_t rank;
+    bool started = false, done = false;
+    const barrier *waits_at = nullptr; /* runnable once its generation is no longer this one */
+    uint32_t generation = 0;
+};
+
+std::vector<fiber> fibers;
+std::vector<block_state> blocks;
+barrier cluster_gate;
+fiber *running;
+jmp_buf scheduler_at;
+const std::function<void()> *body;
+std::mt19937 draw(getenv("EMULATED_SEED") ? (unsigned)atoi(getenv("EMULATED_SEED")) : 1);
+
+void enter(void)
+{
+    (*body)();
+    running->done = true;
+    _longjmp(scheduler_at, 1);
+}
+
+/* Run a fiber until it waits or ends. */
+void switch_to(fiber *f)
+{
+    running = f;
+    threadIdx = f->thread;
+    blockIdx = f->block;
+    if (_setjmp(scheduler_at)) {
+        return;
+    }
+    if (f->started) {
+        _longjmp(f->at, 1);
+    }
+    f->started = true;
+    getcontext(&f->context);
+    f->context.uc_stack.ss_sp = f->stack.get();
+    f->context.uc_stack.ss_size = STACK_BYTES;
+    f->context.uc_link = nullptr;
+    makecontext(&f->context, enter, 0);
+    setcontext(&f->context);
+}
+
+void wait_at(barrier *gate, uint32_t expected)
+{
+    if (++gate->waiting == expected) {
+        gate->waiting = 0;
+        gate->generation++;
+        return;
+    }
+    running->waits_at = gate;
+    running->generation = gate->generation;
+    if (!_setjmp(running->at)) {
+        _longjmp(scheduler_at, 1);
+    }
+}
+
+void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t cluster)
+{
+    blocks.assign(cluster, block_state());
+    cluster_gate = barrier();
+    for (block_state &b : blocks) {
+        b.shared.assign(shared + 2 * GUARD_BYTES, POISON);
+        memset(b.shared.data(), GUARD, GUARD_BYTES);
+        memset(b.shared.data() + GUARD_BYTES + shared, GUARD, GUARD_BYTES);
+        b.warps.resize(threads / 32);
+    }
+    std::vector<fiber *> left;
+    for (uint32_t i = 0; i < threads * cluster; i++) {
+        fiber &f = fibers[i];
+        f.thread.x = i % threads;
+        f.rank = i / threads;
+        f.block.x = first_block + f.rank;
+        f.started = f.done = false;
+        f.waits_at = nullptr;
+        left.push_back(&f);
+    }
+    while (!left.empty()) {
+        bool moved = false;
+        std::shuffle(left.begin(), left.end(), draw);
+        for (size_t i = 0; i < left.size(); i++) {
+            fiber *f = left[i];
+            if (f->waits_at && f->waits_at->generation == f->generation) {
+                continue;
+            }
+            f->waits_at = nullptr;
+            moved = true;
+            switch_to(f);
+            if (f->done) {
+                left[i--] = left.back();
+                left.pop_back();
+            }
+        }
+        if (!moved) {
+            fprintf(stderr, "emulated CUDA: %zu threads wait at a barrier that the others never reach\n", left.size());
+            abort();
+        }
+    }
+    for (block_state &b : blocks) {
+        for (size_t g = 0; g < GUARD_BYTES; g++) {
+            if (b.shared[g] != GUARD || b.shared[GUARD_BYTES + shared + g] != GUARD) {
+                fprintf(stderr, "emulated CUDA: a write beyond the %zu bytes of shared memory\n", shared);
+                abort();
+            }
+        }
+    }
+}
+
+} // namespace
+
+int emulated_launch(const std::function<void()> &kernel, uint32_t count, uint32_t threads, size_t shared,
+                    uint32_t cluster)
+{
+    if (threads == 0 || threads % 32 != 0 || threads > 1024 || cluster == 0 || count % cluster != 0) {
+        return 9; /* cudaErrorInvalidConfiguration */
+    }
+    while (fibers.size() < (size_t)threads * cluster) {
+        fibers.emplace_back();
+        fibers.back().stack.reset(new unsigned char[STACK_BYTES]);
+    }
+    body = &kernel;
+    blockDim.x = threads;
+    gridDim.x = count;
+    for (uint32_t b = 0; b < count; b += cluster) {
+        run_cluster(b, threads, shared, cluster);
+    }
+    return 0;
+}
+
+unsigned char *emulated_shared(uint32_t rank)
+{
+    return blocks[rank].shared.data() + GUARD_BYTES;
+}
+
+uint32_t emulated_rank(void)
+{
+    return running->rank;
+}
+
+uint32_t emulated_cluster(void)
+{
+    return (uint32_t)blocks.size();
+}
+
+void emulated_block_sync(void)
+{
+    wait_at(&blocks[running->rank].gate, blockDim.x);
+}
+
+void emulated_cluster_sync(void)
+{
+    wait_at(&cluster_gate, blockDim.x * (uint32_t)blocks.size());
+}
+
+void emulated_exchange(uint64_t x, uint64_t all[32])
+{
+    warp_state *w = &blocks[running->rank].warps[threadIdx.x / 32];
+    w->x[threadIdx.x % 32] = x;
+    wait_at(&w->gate, 32);
+    memcpy(all, w->x, sizeof w->x);
+    wait_at(&w->gate, 32);
+}

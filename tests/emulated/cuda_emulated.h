@@ -1,0 +1,127 @@
+/* CUDA kernels where there is no GPU: compiled as C++, every thread is a fiber of one process.
+ *
+ * Only what kernels/cuda/ uses. Barriers, warps and clusters behave as on a GPU; between two of them, threads run in an order that
+ * is drawn anew each time, so that a kernel whose result depends on it gives itself away (EMULATED_SEED
+ * chooses the draw). A barrier that some thread never reaches ends the program with a message. It is slow: for tests of
+ * results, not of speed. */
+#ifndef LOOM_TESTS_CUDA_EMULATED_H
+#define LOOM_TESTS_CUDA_EMULATED_H
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __host__
+#define __launch_bounds__(...)
+#define SHARED_MEMORY(name) unsigned char *name = emulated_shared(emulated_rank())
+
+struct emulated_dim {
+    uint32_t x;
+};
+
+/* Of the running thread; set whenever a fiber is switched to. */
+extern emulated_dim threadIdx, blockIdx, blockDim, gridDim;
+
+int emulated_launch(const std::function<void()> &kernel, uint32_t blocks, uint32_t threads, size_t shared, uint32_t cluster);
+unsigned char *emulated_shared(uint32_t rank);
+uint32_t emulated_rank(void);
+uint32_t emulated_cluster(void);
+void emulated_block_sync(void);
+void emulated_cluster_sync(void);
+/* Put x where the other lanes of the warp see it, and wait for them; all[] are theirs. */
+void emulated_exchange(uint64_t x, uint64_t all[32]);
+
+static inline void __syncthreads(void)
+{
+    emulated_block_sync();
+}
+
+static inline void __syncwarp(void)
+{
+    uint64_t all[32];
+    emulated_exchange(0, all);
+}
+
+template <typename T> static inline T emulated_lane(T x, uint32_t from)
+{
+    uint64_t all[32], mine = 0;
+    memcpy(&mine, &x, sizeof x);
+    emulated_exchange(mine, all);
+    memcpy(&x, &all[from % 32], sizeof x);
+    return x;
+}
+
+template <typename T> static inline T __shfl_sync(uint32_t, T x, uint32_t from)
+{
+    return emulated_lane(x, from);
+}
+
+template <typename T> static inline T __shfl_xor_sync(uint32_t, T x, uint32_t mask)
+{
+    return emulated_lane(x, threadIdx.x % 32 ^ mask);
+}
+
+static inline uint32_t __ballot_sync(uint32_t, bool yes)
+{
+    uint64_t all[32];
+    uint32_t votes = 0;
+    emulated_exchange(yes, all);
+    for (uint32_t l = 0; l < 32; l++) {
+        votes |= all[l] ? 1U << l : 0;
+    }
+    return votes;
+}
+
+static inline uint32_t __reduce_max_sync(uint32_t, uint32_t x)
+{
+    uint64_t all[32];
+    emulated_exchange(x, all);
+    for (uint32_t l = 0; l < 32; l++) {
+        x = all[l] > x ? (uint32_t)all[l] : x;
+    }
+    return x;
+}
+
+static inline int __popc(uint32_t x)
+{
+    return __builtin_popcount(x);
+}
+
+static inline uint32_t __float_as_uint(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float __int_as_float(int bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline uint32_t cluster_rank(void)
+{
+    return emulated_rank();
+}
+
+static inline uint32_t cluster_size(void)
+{
+    return emulated_cluster();
+}
+
+static inline void cluster_sync(void)
+{
+    emulated_cluster_sync();
+}
+
+template <typename T> static inline T *cluster_map(T *mine, uint32_t rank)
+{
+    return (T *)(emulated_shared(rank) + ((unsigned char *)mine - emulated_shared(emulated_rank())));
+}
+
+#endif
