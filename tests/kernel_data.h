@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "kernel.h"
 
 static uint64_t data_seed = 1;
 
@@ -36,6 +37,22 @@ static inline float *data_floats(size_t count, double below)
     for (size_t q = 0; q < count; q++)
         data[q] = (float)(below * data_uniform());
     return data;
+}
+
+/* The bodies that most tests run, two of them: the reference, and what is checked against it. That is the CPU's, or
+ * the GPU's where the environment says LOOM_TEST_BACKEND=cuda. */
+static inline enum kernel_backend data_backend(size_t number)
+{
+    const char *asked = getenv("LOOM_TEST_BACKEND");
+    return number == 0 ? KERNEL_REFERENCE : asked && strcmp(asked, "cuda") == 0 ? KERNEL_CUDA : KERNEL_CPU;
+}
+
+#define DATA_FAST data_backend(1)
+
+/* Whether to leave out what takes long under a slow tool: LOOM_TEST_SHORT. */
+static inline bool data_short(void)
+{
+    return getenv("LOOM_TEST_SHORT") != NULL;
 }
 
 #define GUARD_BYTES 64

@@ -2,8 +2,6 @@
 #include "invariant.h"
 #include "kernel_data.h"
 
-static const enum kernel_backend backends[] = {KERNEL_REFERENCE, KERNEL_CPU};
-
 #define TOPO(n_, x_, y_, m_, radius_, strength_, leak_, active_, inactive_, every_)                          \
     {                                                                                                        \
         .rule = INVARIANT_TOPO, .N = (n_), .Ix = (x_), .Iy = (y_), .winners = (m_), .radius = (radius_),     \
@@ -143,7 +141,7 @@ static void test_topo_by_hand(void)
     /* d = 1, io = 0.5, r = (0.25, 0.125), e = (1.75, -0.125); then the row's sum becomes N / M = 2 */
     const double u0 = 0.5 * (1 + 0.5 * 1.75 * 0.1 / 0.25), u1 = 0.25 * (1 - 0.5 * 0.01);
     for (size_t b = 0; b < 2; b++) {
-        struct invariant *layer = layer_new(&s.config, backends[b], U);
+        struct invariant *layer = layer_new(&s.config, data_backend(b), U);
         struct result out = layer_run(layer, &s, &codes, 0, 1, 1, true);
         CHECK_NEAR(out.activations[0], 0.5, 1e-7);
         CHECK_NEAR(out.residual[0], 1.75 * 1.75, 1e-6);
@@ -169,7 +167,7 @@ static void test_smooth_by_hand(void)
     double r = u0 * io;
     u0 *= 1 + 0.05 * io * (2 - r) / r;
     for (size_t b = 0; b < 2; b++) {
-        struct invariant *layer = layer_new(&s.config, backends[b], U);
+        struct invariant *layer = layer_new(&s.config, data_backend(b), U);
         struct result out = layer_run(layer, &s, &codes, 0, 2, 2, true);
         CHECK_NEAR(out.activations[0], 0.5, 1e-7);
         CHECK(out.activations[1] == 0 && out.activations[3] == 0);
@@ -189,7 +187,7 @@ static void check_against_reference(const struct shape *s, bool learn)
     size_t M = s->config.Ix * s->config.Iy, weights = M * s->config.N;
     float *U = data_floats(weights, s->below);
     struct codes codes = random_codes(n, s->k, s->config.N, s->config.N);
-    struct invariant *cpu = layer_new(&s->config, KERNEL_CPU, U);
+    struct invariant *cpu = layer_new(&s->config, DATA_FAST, U);
     struct invariant *ref = layer_new(&s->config, KERNEL_REFERENCE, U);
     struct result a = layer_run(cpu, s, &codes, 0, n, n, learn),
                   b = layer_run(ref, s, &codes, 0, n, n, learn);
@@ -233,7 +231,7 @@ static void check_low_columns(const struct shape *s, size_t expected_low)
     const size_t N = s->config.N, M = s->config.Ix * s->config.Iy;
     float *U = data_floats(M * N, s->below);
     struct codes codes = random_codes(n, s->k, N, N / 4);
-    struct invariant *cpu = layer_new(&s->config, KERNEL_CPU, U);
+    struct invariant *cpu = layer_new(&s->config, DATA_FAST, U);
     struct invariant *ref = layer_new(&s->config, KERNEL_REFERENCE, U);
     for (size_t pass = 0; pass < passes; pass++) {
         invariant_begin_pass(cpu);
@@ -253,7 +251,7 @@ static void check_low_columns(const struct shape *s, size_t expected_low)
             }
         }
         CHECK(pass == 0 || low >= expected_low);
-        CHECK(wrong == 0);
+        CHECK(wrong <= (DATA_FAST == KERNEL_CUDA ? M * N / 100 : 0)); /* see test_topo_low_columns_match_reference */
         if (wrong > 0) {
             printf("        %zu of %zu weights\n", wrong, M * N);
         }
@@ -266,8 +264,14 @@ static void check_low_columns(const struct shape *s, size_t expected_low)
     free(U);
 }
 
+/* On a GPU sums are taken in another order, and of units that are equal but for the last bit another one may win a frame: then a
+ * few weights differ, and no more is asked. */
 static void test_topo_low_columns_match_reference(void)
 {
+    if (data_short()) {
+        check_skip("LOOM_TEST_SHORT");
+        return;
+    }
     const struct shape low[] = {
         {TOPO(80, 3, 3, 0, 1, 0.5, 1.0 / 3, 0.08, 0.03, 500), 0.1, 3},
         {TOPO(80, 3, 3, 2, 1, 0.5, 1.0 / 3, 0.08, 0.1, 500), 0.1, 3},
@@ -289,10 +293,10 @@ static void test_invariant_result_does_not_depend_on_calls(void)
             const struct shape *s = &shapes[i];
             float *U = data_floats(s->config.Ix * s->config.Iy * s->config.N, s->below);
             struct codes codes = random_codes(n, s->k, s->config.N, s->config.N);
-            struct invariant *whole = layer_new(&s->config, backends[b], U);
+            struct invariant *whole = layer_new(&s->config, data_backend(b), U);
             struct result a = layer_run(whole, s, &codes, 0, n, n, true);
             for (size_t c = 0; c < 3; c++) {
-                struct invariant *parts = layer_new(&s->config, backends[b], U);
+                struct invariant *parts = layer_new(&s->config, data_backend(b), U);
                 struct result p = layer_run(parts, s, &codes, 0, n, blocks[c], true);
                 CHECK(same_tail(&p, &a, s, 0, n));
                 result_free(&p, s, n);
@@ -345,7 +349,7 @@ static void test_invariant_continues_exactly_in_a_new_layer(void)
     const size_t cuts[] = {0, 1, 2, 28, 29, 500, 501, 999};
     for (size_t s = 0; s < SHAPES; s++) {
         for (size_t b = 0; b < 2; b++) {
-            check_continuation(&shapes[s], backends[b], cuts, sizeof cuts / sizeof *cuts);
+            check_continuation(&shapes[s], data_backend(b), cuts, sizeof cuts / sizeof *cuts);
         }
     }
 }
@@ -358,11 +362,11 @@ static void test_invariant_begin_pass_forgets_all_but_weights(void)
             const struct shape *s = &shapes[i];
             float *U = data_floats(s->config.Ix * s->config.Iy * s->config.N, s->below);
             struct codes codes = random_codes(n, s->k, s->config.N, s->config.N);
-            struct invariant *used = layer_new(&s->config, backends[b], NULL);
+            struct invariant *used = layer_new(&s->config, data_backend(b), NULL);
             struct result first = layer_run(used, s, &codes, 0, n, n, true);
             invariant_begin_pass(used);
             invariant_set_weights(used, U);
-            struct invariant *fresh = layer_new(&s->config, backends[b], U);
+            struct invariant *fresh = layer_new(&s->config, data_backend(b), U);
             struct result a = layer_run(used, s, &codes, 0, n, n, true);
             struct result c = layer_run(fresh, s, &codes, 0, n, n, true);
             CHECK(same_tail(&a, &c, s, 0, n));
@@ -389,14 +393,14 @@ static void check_topo_revival(double inactive_rate)
     float value_1[2] = {0, 1}, value_both[2] = {1, 1};
     const struct codes one = {index_1, value_1}, two = {index_2, value_1}, both = {index_1, value_both};
     for (size_t b = 0; b < 2; b++) {
-        struct invariant *layer = layer_new(&s.config, backends[b], U);
+        struct invariant *layer = layer_new(&s.config, data_backend(b), U);
         struct result out;
         for (size_t t = 0; t < 460; t++) {
             out = layer_run(layer, &s, t < 400 && t % 20 == 19 ? &two : &one, 0, 1, 1, true);
-            if (t == 459 && backends[b] == KERNEL_CPU) {
+            if (t == 459 && b == 1) {
                 CHECK(out.U[0] == INVARIANT_FLOOR);
             }
-            if (t == 459 && backends[b] == KERNEL_REFERENCE) {
+            if (t == 459 && b == 0) {
                 CHECK(out.U[0] == 0); /* as a float */
             }
             CHECK(t < 459 || out.U[3] > 1e-10F);
@@ -425,7 +429,7 @@ static void test_topo_lazy_weight_grows_from_the_floor(void)
     uint32_t index[14] = {0, 2, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1};
     float value[14] = {0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1};
     const struct codes codes = {index, value};
-    struct invariant *layer = layer_new(&s.config, KERNEL_CPU, U);
+    struct invariant *layer = layer_new(&s.config, DATA_FAST, U);
     struct result before = layer_run(layer, &s, &codes, 0, 6, 6, true);
     struct result after = layer_run(layer, &s, &codes, 6, 7, 1, true);
     double r = (double)after.activations[1] * (double)before.U[3];
@@ -445,7 +449,7 @@ static void test_smooth_weight_at_floor_is_revived(void)
     uint32_t index[2] = {0, 1};
     float value[2] = {1, 1}, set[2];
     const struct codes codes = {index, value};
-    struct invariant *layer = layer_new(&s.config, KERNEL_CPU, U);
+    struct invariant *layer = layer_new(&s.config, DATA_FAST, U);
     invariant_get_weights(layer, set);
     CHECK(set[0] == INVARIANT_FLOOR && set[1] == 0.5F);
     for (size_t t = 0; t < 30; t++) {
@@ -470,7 +474,7 @@ static void test_invariant_float_weights_keep_the_floor(void)
         const struct shape *s = &wild[i];
         float *U = data_floats(9 * 30, s->below);
         struct codes codes = random_codes(n, s->k, 30, 30);
-        struct invariant *layer = layer_new(&s->config, KERNEL_CPU, U);
+        struct invariant *layer = layer_new(&s->config, DATA_FAST, U);
         struct result out = layer_run(layer, s, &codes, 0, n, n, true);
         size_t at_floor = 0;
         for (size_t w = 0; w < 9 * 30; w++) {
@@ -498,7 +502,7 @@ static void test_invariant_refuses_wrong_codes(void)
             const uint32_t bad_index[][2] = {{0, N}, {N, UINT32_MAX}, {0, 0}, {N - 1, 0}, {0, UINT32_MAX}};
             const float value[2] = {1, 1};
             const uint32_t index[2] = {0, 1};
-            struct invariant *layer = layer_new(&s->config, backends[b], NULL);
+            struct invariant *layer = layer_new(&s->config, data_backend(b), NULL);
             for (size_t w = 0; w < 5; w++) {
                 CHECK(invariant_train(layer, NULL, NULL, bad_index[w], value, 2, 1) == KERNEL_EINVAL);
                 CHECK(invariant_encode(layer, NULL, NULL, bad_index[w], value, 2, 1) == KERNEL_EINVAL);
@@ -544,7 +548,8 @@ static void test_invariant_refuses_wrong_configurations(void)
     }
     struct invariant *layer = NULL;
     CHECK(invariant_new(&layer, &topo, (enum kernel_backend)99) == KERNEL_EINVAL);
-    CHECK(invariant_new(&layer, &smooth, KERNEL_CUDA) == KERNEL_EUNSUPPORTED);
+    CHECK(invariant_new(&layer, &smooth, KERNEL_CPU) == KERNEL_OK);
+    invariant_destroy(&layer);
     CHECK(layer == NULL);
     invariant_destroy(&layer);
     invariant_destroy(NULL);
@@ -556,7 +561,7 @@ static void test_invariant_load_of_rubbish_stays_in_bounds(void)
     for (size_t i = 0; i < SHAPES; i++) {
         const struct shape *s = &shapes[i];
         struct codes codes = random_codes(5, s->k, s->config.N, s->config.N);
-        struct invariant *layer = layer_new(&s->config, KERNEL_CPU, NULL);
+        struct invariant *layer = layer_new(&s->config, DATA_FAST, NULL);
         size_t bytes = invariant_state_bytes(layer);
         unsigned char *state = data_new(bytes, 1);
         for (size_t round = 0; round < 3; round++) {
@@ -576,10 +581,25 @@ static void test_invariant_load_of_rubbish_stays_in_bounds(void)
     }
 }
 
+/* Without a GPU the automatic choice is a CPU's body, and asking for the GPU's is refused with a sentence. */
+static void test_invariant_cuda_or_a_reason(void)
+{
+    struct invariant *layer = (struct invariant *)&layer;
+    int rc = invariant_new(&layer, &shapes[0].config, KERNEL_CUDA);
+    if (rc == KERNEL_EUNSUPPORTED) {
+        CHECK(layer == NULL && kernel_failure()[0] != '\0');
+        layer = layer_new(&shapes[0].config, KERNEL_AUTO, NULL);
+        CHECK(strncmp(invariant_body(layer), "cpu", 3) == 0);
+    } else {
+        CHECK(rc == KERNEL_OK && strcmp(invariant_body(layer), "cuda") == 0);
+    }
+    invariant_destroy(&layer);
+}
+
 static void test_invariant_names_its_body(void)
 {
-    const enum kernel_backend asked[] = {KERNEL_AUTO, KERNEL_CPU, KERNEL_REFERENCE};
-    const char *const named[] = {"cpu", "cpu", "reference"};
+    const enum kernel_backend asked[] = {KERNEL_CPU, DATA_FAST, KERNEL_REFERENCE};
+    const char *const named[] = {"cpu", DATA_FAST == KERNEL_CUDA ? "cuda" : "cpu", "reference"};
     for (size_t a = 0; a < 3; a++) {
         struct invariant *layer = layer_new(&shapes[0].config, asked[a], NULL);
         CHECK(strncmp(invariant_body(layer), named[a], strlen(named[a])) == 0);
@@ -641,8 +661,8 @@ static void check_failing_allocations(const struct invariant_config *config, enu
 static void test_invariant_new_survives_every_failing_allocation(void)
 {
     for (size_t b = 0; b < 2; b++) {
-        check_failing_allocations(&shapes[1].config, backends[b]);
-        check_failing_allocations(&shapes[7].config, backends[b]);
+        check_failing_allocations(&shapes[1].config, data_backend(b));
+        check_failing_allocations(&shapes[7].config, data_backend(b));
     }
 }
 
@@ -654,6 +674,6 @@ CHECK_MAIN(CASE(test_topo_by_hand), CASE(test_smooth_by_hand), CASE(test_invaria
            CASE(test_topo_weight_at_floor_is_revived), CASE(test_topo_lazy_weight_grows_from_the_floor),
            CASE(test_smooth_weight_at_floor_is_revived), CASE(test_invariant_float_weights_keep_the_floor),
            CASE(test_invariant_refuses_wrong_codes), CASE(test_invariant_refuses_wrong_configurations),
-           CASE(test_invariant_load_of_rubbish_stays_in_bounds), CASE(test_invariant_names_its_body),
+           CASE(test_invariant_load_of_rubbish_stays_in_bounds), CASE(test_invariant_names_its_body), CASE(test_invariant_cuda_or_a_reason),
            CASE(test_invariant_same_bits_with_every_instruction_set),
            CASE(test_invariant_new_survives_every_failing_allocation))

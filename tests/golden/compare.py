@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check the kernels against the model in NumPy, frame by frame over 1,000 frames of an experiment on real digits.
 
-    compare.py A1|B1 KERNELS-REPLAY [--idx FILE]
+    compare.py A1|B1 KERNELS-REPLAY [--backend cpu|cuda] [--idx FILE]
 
 1. The reference body: the winners of every frame are the same; code, output, residuals and all weights that changed
    agree to 1e-9 relative, after every single frame.
@@ -105,6 +105,7 @@ def main():
     parser.add_argument("experiment", choices=model.EXPERIMENTS)
     parser.add_argument("program", help="kernels-replay")
     parser.add_argument("--idx", default=os.environ.get("LOOM_MNIST_IDX"))
+    parser.add_argument("--backend", choices=("cpu", "cuda"), default="cpu", help="whose float body")
     options = parser.parse_args()
     experiment = model.EXPERIMENTS[options.experiment]
     try:
@@ -118,7 +119,7 @@ def main():
             data.tofile(os.path.join(folder, name))
         worst, winners = check_reference(Replay(options.program, "reference", folder, experiment), frames, sparse,
                                          invariant)
-        same, W, U = check_float(Replay(options.program, "cpu", folder, experiment), winners, sparse, invariant)
+        same, W, U = check_float(Replay(options.program, options.backend, folder, experiment), winners, sparse, invariant)
     passed = max(worst.values()) <= EXACT and same >= SAME_WINNERS and max(W, U) <= CLOSE
     print(f"{options.experiment}, {FRAMES} frames: reference against the model, worst relative difference (allowed {EXACT}):")
     for name, value in worst.items():

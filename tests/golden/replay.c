@@ -1,6 +1,6 @@
 /* kernels-replay: put frames through both layers and tell every step, for compare.py to check.
  *
- *     kernels-replay reference|cpu FRAMES W U NAME=VALUE... > records
+ *     kernels-replay reference|cpu|cuda FRAMES W U NAME=VALUE... > records
  *
  * FRAMES (n x P), W (N x P) and U (M x N) are files of raw float; the names are those of struct
  * sparse_config and struct invariant_config with "sparse." or "invariant." in front. Records are raw
@@ -168,15 +168,15 @@ static void replay_reference(const float *frames, size_t n, const float *W_float
     free(chosen);
 }
 
-static void replay_cpu(const float *frames, size_t n, float *W, float *U, size_t M)
+static void replay_float(const float *frames, size_t n, float *W, float *U, size_t M, enum kernel_backend backend)
 {
     const size_t P = sparse.P, N = invariant.N, k = sparse.k;
     uint32_t index[SPARSE_WINNERS_MAX];
     float value[SPARSE_WINNERS_MAX], residual[2], *io = allocate(M, sizeof *io);
     struct sparse *first = NULL;
     struct invariant *second = NULL;
-    if (sparse_new(&first, &sparse, KERNEL_CPU) || invariant_new(&second, &invariant, KERNEL_CPU)) {
-        die("wrong", "configuration");
+    if (sparse_new(&first, &sparse, backend) || invariant_new(&second, &invariant, backend)) {
+        die("cannot make layers:", *kernel_failure() ? kernel_failure() : "wrong configuration");
     }
     sparse_set_weights(first, W);
     invariant_set_weights(second, U);
@@ -205,7 +205,7 @@ static void replay_cpu(const float *frames, size_t n, float *W, float *U, size_t
 int main(int argc, char **argv)
 {
     if (argc < 6) {
-        die("usage: kernels-replay", "reference|cpu FRAMES W U NAME=VALUE...");
+        die("usage: kernels-replay", "reference|cpu|cuda FRAMES W U NAME=VALUE...");
     }
     for (int a = 5; a < argc; a++) {
         parse(argv[a]);
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "reference") == 0) {
         replay_reference(frames, pixels / sparse.P, W, U, M);
     } else {
-        replay_cpu(frames, pixels / sparse.P, W, U, M);
+        replay_float(frames, pixels / sparse.P, W, U, M, strcmp(argv[1], "cuda") == 0 ? KERNEL_CUDA : KERNEL_CPU);
     }
     free(frames);
     free(W);
