@@ -34,12 +34,15 @@ void columns_keep_winners_cpu(float *d, uint32_t *chosen, size_t M, size_t m)
         return;
     }
     winners_cpu(chosen, d, M, m);
-    for (size_t i = 0, a = 0; i < M; i++) {
-        if (a < m && chosen[a] == i) {
-            a++;
-        } else {
-            d[i] = 0;
-        }
+    /* the winners to the front, where chosen[a] >= a; then from the last one back to where they were */
+    for (size_t a = 0; a < m; a++) {
+        d[a] = d[chosen[a]];
+    }
+    memset(d + m, 0, (M - m) * sizeof *d);
+    for (size_t a = m; a-- > 0;) {
+        const float winner = d[a];
+        d[a] = 0;
+        d[chosen[a]] = winner;
     }
 }
 

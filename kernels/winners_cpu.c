@@ -4,17 +4,20 @@
  * no comparison between vector lanes. The k-th largest maximum is a bound that at least k numbers reach, and
  * only the few ranges that have one are looked at.
  *
+ * Few winners of few numbers: those that are not less than the k-th largest, found a vector at a time, unless there are
+ * ties.
+ *
  * Else the k best seen so far are kept in a heap with the weakest at its root; most numbers are refused with one
  * comparison. The root that remains is the weakest winner, and one more sweep lists all that are not weaker, which
- * is in ascending order without any sorting.
- */
+ * is in ascending order without any sorting. */
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "vector.h"
 #include "winners.h"
 
-#define FEW 16    /* winners that are sorted by insertion */
+#define FEW 16    /* winners that are sought one after another */
 #define MANY 256  /* numbers that are worth a look at their ranges' maxima first */
 #define RANGES 64 /* a multiple of VECTOR_FLOATS, and at least FEW */
 #define RANGE_VECTORS (RANGES / VECTOR_FLOATS)
@@ -64,12 +67,50 @@ static void list_stronger(uint32_t *index, const float *c, size_t k, uint32_t la
     }
 }
 
-/* A number that k of c's first RANGES * n numbers reach: the k-th largest of the ranges' maxima. top (RANGES):
- * these maxima; number i belongs to range i mod RANGES. */
+/* The k-th largest of the different numbers in c (n >= VECTOR_FLOATS), -infinity if there are fewer. */
+static float largest_of(const float *c, size_t n, size_t k)
+{
+    const vector nothing = (vector){0} - INFINITY;
+    float largest = INFINITY;
+    for (size_t a = 0; a < k; a++) {
+        const vector before = (vector){0} + largest;
+        vector most = nothing;
+        float lanes[VECTOR_FLOATS];
+        for (size_t i = 0; i < n; i += VECTOR_FLOATS) {
+            const vector v = vector_load(c + (i + VECTOR_FLOATS <= n ? i : n - VECTOR_FLOATS));
+            most = vector_max(vector_choose(v < before, v, nothing), most);
+        }
+        vector_store(lanes, most);
+        largest = -INFINITY;
+        for (size_t l = 0; l < VECTOR_FLOATS; l++) {
+            largest = lanes[l] > largest ? lanes[l] : largest;
+        }
+    }
+    return largest;
+}
+
+/* Few winners of few numbers. False if there are ties among the strongest, or fewer than k numbers. */
+static bool few_of_few(uint32_t *index, const float *c, size_t n, size_t k)
+{
+    const float least = largest_of(c, n, k);
+    uint32_t found[FEW + 1];
+    size_t count = 0;
+    for (size_t i = 0; least > -INFINITY && i < n && count <= k; i++) {
+        found[count] = (uint32_t)i;
+        count += c[i] >= least;
+    }
+    if (count != k) {
+        return false;
+    }
+    memcpy(index, found, k * sizeof *index);
+    return true;
+}
+
+/* A number that k of c's first RANGES * n numbers reach, as the k-th largest of the ranges' different maxima does;
+ * -infinity if there are fewer. top (RANGES): the maxima; number i belongs to range i mod RANGES. */
 static float bound(float *restrict top, const float *restrict c, size_t n, size_t k)
 {
     vector largest[RANGE_VECTORS];
-    float strongest[FEW]; /* descending */
     for (size_t r = 0; r < RANGE_VECTORS; r++) {
         largest[r] = (vector){0} - INFINITY;
     }
@@ -81,19 +122,7 @@ static float bound(float *restrict top, const float *restrict c, size_t n, size_
     for (size_t r = 0; r < RANGE_VECTORS; r++) {
         vector_store(top + r * VECTOR_FLOATS, largest[r]);
     }
-    for (size_t a = 0; a < k; a++) {
-        strongest[a] = -INFINITY;
-    }
-    for (size_t r = 0; r < RANGES; r++) {
-        if (top[r] > strongest[k - 1]) {
-            size_t a = k - 1;
-            for (; a > 0 && top[r] > strongest[a - 1]; a--) {
-                strongest[a] = strongest[a - 1];
-            }
-            strongest[a] = top[r];
-        }
-    }
-    return strongest[k - 1];
+    return largest_of(top, RANGES, k);
 }
 
 /* Put i among the strongest, of which there are `count` <= k so far, the weakest first; returns how many now. */
@@ -118,7 +147,7 @@ static size_t admit(uint32_t *index, const float *c, uint32_t i, size_t count, s
 }
 
 /* Few winners of many numbers: only the ranges whose maximum reaches the bound are looked at one by one. False
- * where fewer than k numbers are more than -infinity or NaN. */
+ * where there is no bound. */
 static bool few_of_many(uint32_t *index, const float *c, size_t n, size_t k)
 {
     const size_t length = n / RANGES;
@@ -148,7 +177,8 @@ static bool few_of_many(uint32_t *index, const float *c, size_t n, size_t k)
 
 void winners_cpu(uint32_t *index, const float *c, size_t n, size_t k)
 {
-    if (k <= FEW && n >= MANY && few_of_many(index, c, n, k)) {
+    if (k <= FEW && n >= VECTOR_FLOATS &&
+        (n >= MANY ? few_of_many(index, c, n, k) : few_of_few(index, c, n, k))) {
         return;
     }
     for (size_t a = 0; a < k; a++) {
