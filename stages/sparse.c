@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "code_cache.h"
+#include "identity.h"
 #include "kernels/measure.h"
 #include "kernels/sparse.h"
 #include "layer_support.h"
@@ -20,19 +22,28 @@ struct sparse_stage {
     char *layer;
     bool frozen;
     int backend; /* enum kernel_backend */
+    int cache;   /* enum cache */
+    char *cache_folder;
+    int64_t cache_mb;
 
     struct sparse *kernel;
     struct layer_start start;
-    int64_t frames;  /* that this layer has seen in its life */
-    size_t P, N;     /* pixels of a frame, units */
-    float *weights;  /* N x P: as last copied out of the kernel */
-    float *input;    /* frames of a block as floats */
-    float *residual; /* of a block: |v - r|^2 and |v|^2 of each frame */
-    size_t capacity; /* frames that input and residual hold */
-    double error;    /* of the pass so far: sum of |v - r|^2 ... */
-    double energy;   /* ... and of |v|^2 */
-    double *usage;   /* N: times each unit won in the pass so far */
+    int64_t frames;           /* that this layer has seen in its life */
+    size_t P, N;              /* pixels of a frame, units */
+    float *weights;           /* N x P: as last copied out of the kernel */
+    float *input;             /* frames of a block as floats */
+    float *residual;          /* of a block: |v - r|^2 and |v|^2 of each frame */
+    size_t capacity;          /* frames that input and residual hold */
+    double error;             /* of the pass so far: sum of |v - r|^2 ... */
+    double energy;            /* ... and of |v|^2 */
+    double *usage;            /* N: times each unit won in the pass so far */
+    struct code_cache *known; /* what is known of the codes; NULL: nothing, and nothing is kept */
+    bool asked;               /* whether it has been tried to make that */
 };
+
+enum cache { CACHE_AUTO, CACHE_OFF };
+
+static const char *const caches[] = {"auto", "off", NULL};
 
 #define FIELD(member) offsetof(struct sparse_stage, member)
 
@@ -54,6 +65,13 @@ static const struct param params[] = {
     {"threads", PARAM_INTEGER, FIELD(threads), "1", 1, SPARSE_THREADS_MAX, "",
      "threads that share the work; no result depends on it", NULL, PARAM_LOCAL},
     {"backend", PARAM_CHOICE, FIELD(backend), "auto", 0, 0, "", "which body computes", layer_backends, 0},
+    {"cache", PARAM_CHOICE, FIELD(cache), "auto", 0, 0, "",
+     "auto: a frozen layer computes the codes of a stream once and keeps them in a file; off: every time",
+     caches, PARAM_LOCAL},
+    {"cache_folder", PARAM_PATH, FIELD(cache_folder), "", 0, 0, "",
+     "where such files lie; empty: loom-cache beside the run's folder", NULL, PARAM_LOCAL},
+    {"cache_size", PARAM_INTEGER, FIELD(cache_mb), "1024", 1, 1048576, "MiB",
+     "to which that folder may grow; then what has not been used for longest is deleted", NULL, PARAM_LOCAL},
     {.name = NULL},
 };
 
@@ -90,10 +108,15 @@ static int configure(const struct stage_context *context, void *state, struct st
     sparse_set_weights(self->kernel, self->weights);
     self->frames = self->start.frames;
     output->winners = config.k;
+    output->repeats = self->frozen && input->repeats;
     output->grid_x = config.Kx;
     output->grid_y = config.Ky;
     output->block = layer_block(self->N, self->P);
     snprintf(output->body, sizeof output->body, "%s", sparse_body(self->kernel));
+    if (status == 0) {
+        status = identity_hash(output->id, "sparse", output->body, params, self, input, 1);
+    }
+    layer_tell(output, &self->start, self->frozen, self->weights, self->N * self->P);
     return status;
 }
 
@@ -122,6 +145,24 @@ static const float *to_floats(struct sparse_stage *self, const struct stream_inf
         self->input[i] = (float)bytes[i] / 255.0F;
     }
     return self->input;
+}
+
+/* A frozen layer makes the same of the same frames: it needs none of which it knows that. */
+static void needs(const struct stage_context *context, void *state, uint64_t from, uint64_t *first,
+                  uint64_t *end)
+{
+    struct sparse_stage *self = state;
+    if (self->frozen && self->cache == CACHE_AUTO && !self->asked) {
+        self->asked = true;
+        const struct code_cache_settings settings = {.folder = self->cache_folder,
+                                                     .run = context->run,
+                                                     .name = context->name,
+                                                     .limit_bytes = (uint64_t)self->cache_mb << 20};
+        self->known = code_cache_new(&settings, context->output);
+    }
+    if (self->known != NULL) {
+        code_cache_needs(self->known, from, first, end);
+    }
 }
 
 static int begin_pass(const struct stage_context *context, void *state)
@@ -153,6 +194,13 @@ static int process_slice(struct sparse_stage *self, const struct stream_info *in
     if (status < 0) {
         return status;
     }
+    if (in->fields[0] == NULL) { /* not needed */
+        status = code_cache_take(self->known, in->seq, in->n, out->fields[0], out->fields[1], self->residual);
+        if (status == 0) {
+            add_up(self, out);
+        }
+        return status;
+    }
     const float *frames = to_floats(self, info, in);
     status = self->frozen
                  ? sparse_encode(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n)
@@ -166,6 +214,9 @@ static int process_slice(struct sparse_stage *self, const struct stream_info *in
     }
     self->frames += self->frozen ? 0 : (int64_t)in->n;
     add_up(self, out);
+    if (self->known != NULL) {
+        code_cache_put(self->known, out, self->residual);
+    }
     return 0;
 }
 
@@ -177,11 +228,13 @@ static int process(const struct stage_context *context, void *state, size_t port
     size_t row_bytes = self->P * (info->dtype == STREAM_U1 ? sizeof(uint8_t) : sizeof(float));
     size_t k = (size_t)self->winners;
     int status = 0;
+    uint8_t *frames = in->fields[0]; /* NULL: not needed, see needs */
     for (size_t t = 0; status == 0 && t < in->n; t += SLICE) {
         size_t n = in->n - t < SLICE ? in->n - t : SLICE;
         struct block from = {
-            .seq = in->seq + t, .n = n, .fields = {(uint8_t *)in->fields[0] + t * row_bytes}};
-        struct block to = {.n = n,
+            .seq = in->seq + t, .n = n, .fields = {frames != NULL ? frames + t * row_bytes : NULL}};
+        struct block to = {.seq = in->seq + t,
+                           .n = n,
                            .fields = {(uint32_t *)out->fields[0] + t * k, (float *)out->fields[1] + t * k}};
         status = process_slice(self, info, &from, &to);
     }
@@ -230,6 +283,9 @@ static int save(const struct stage_context *context, void *state, struct layer_w
     (void)context;
     struct sparse_stage *self = state;
     double error[] = {self->error, self->energy};
+    if (self->known != NULL) {
+        code_cache_flush(self->known);
+    }
     sparse_get_weights(self->kernel, self->weights);
     int status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
     if (status == 0) {
@@ -282,6 +338,7 @@ static void close_stage(const struct stage_context *context, void *state)
 {
     (void)context;
     struct sparse_stage *self = state;
+    code_cache_destroy(&self->known);
     sparse_destroy(&self->kernel);
     free(self->weights);
     free(self->usage);
@@ -299,6 +356,7 @@ static const struct stage stage = {
     .state_bytes = sizeof(struct sparse_stage),
     .params = params,
     .configure = configure,
+    .needs = needs,
     .begin_pass = begin_pass,
     .process = process,
     .end_pass = end_pass,
