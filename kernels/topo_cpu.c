@@ -11,12 +11,16 @@
  *
  * Low columns, r_j < 1e-10, decay more slowly than their scale says and must be corrected. They are
  * no rarity: the rule presses every column that is hardly ever active down to r_j = 1e-10 and holds
- * it there. To find them without computing all N of r, each column has a bound. From one frame to
- * the next, r_j of a column that is not active can fall at most by the factor
- *     min_i io_i(t+1) / io_i(t)  *  (1 - inactive_rate * max_i io_i(t)).
- * `depth` adds up -log2 of that, and `due[j]` is the depth at which r_j, once computed, could at the
- * earliest have come down to 1e-10 (with a margin for rounding). A column that is due is computed
- * again: either it gets a new bound, or it is low, is corrected by
+ * it there. To find them without computing all N of r, each column has two bounds.
+ *   - From one frame to the next, r_j of a column that is not active can fall at most by the factor
+ *         min_i io_i(t+1) / io_i(t)  *  (1 - inactive_rate * max_i io_i(t)).
+ *     `depth` adds up -log2 of that, and due.depth is the depth at which r_j, once computed, could at the
+ *     earliest have come down to 1e-10 (with a margin for rounding).
+ *   - r_j >= min_i io_i * sum_i U_ij, and the sum falls at most by the second of these factors. due.sum is
+ *     where the sum's decay and the smallest io together, in powers of two, could at the earliest have taken
+ *     r_j to 1e-10. Where all units are driven it holds for thousands of frames; where few win it says nothing.
+ * A column is due if neither bound speaks for it. It is computed again: either it gets new bounds, or it is low,
+ * is corrected by
  *     (1 - inactive_rate * io_i * r_j / 1e-10) / (1 - inactive_rate * io_i),
  * and stays due. A column that was active is due in the next frame, all are after a normalisation.
  * The factor is continuous at r_j = 1e-10, so rounding of r_j there does no harm; a bound that is
@@ -51,6 +55,12 @@ typedef int64_t wide_mask __attribute__((vector_size(8 * WIDE_DOUBLES)));
 struct head {
     uint64_t t;   /* frames of the pass so far */
     double depth; /* how far every r_j may have fallen by now, in powers of two */
+    double decay; /* the same of every column's sum */
+};
+
+/* The bounds of MEMORY_LANES columns, each at which r_j must be computed again; -INFINITY: now. */
+struct due {
+    double depth[MEMORY_LANES], sum[MEMORY_LANES];
 };
 
 struct layer {
@@ -62,10 +72,10 @@ struct layer {
     void *block;
     size_t block_bytes;
     struct head *head;
-    double *scale; /* M */
-    double *due;   /* N: the depth at which r_j must be computed again; -INFINITY: now */
-    float *io;     /* stride: the output */
-    float *U;      /* N x stride, see invariant_cpu.h; the true weights are in the comment above */
+    double *scale;   /* M */
+    struct due *due; /* for N columns */
+    float *io;       /* stride: the output */
+    float *U;        /* N x stride, see invariant_cpu.h; the true weights are in the comment above */
 
     uint32_t *index;  /* N: the active columns of the code */
     float *value;     /* N: their values */
@@ -75,15 +85,23 @@ struct layer {
     uint32_t *chosen; /* M: winners */
     float *gain;      /* stride: scale * io */
     float *regain;    /* stride: 1 / this frame's decay */
+    float *weight;    /* stride: scale as a float, after this frame\'s decay; padding 0 */
     float *lowest;    /* stride: the floor under U_ij, INVARIANT_FLOOR / scale */
     double *sum;      /* M: of rows */
 };
 
+static inline void set_due(struct layer *self, size_t j, double depth, double sum)
+{
+    struct due *due = self->due + j / MEMORY_LANES;
+    due->depth[j % MEMORY_LANES] = depth;
+    due->sum[j % MEMORY_LANES] = sum;
+}
+
 static void expire_all(struct layer *self)
 {
-    self->head->depth = 0;
+    self->head->depth = self->head->decay = 0;
     for (size_t j = 0; j < self->config.N; j++) {
-        self->due[j] = -INFINITY;
+        set_due(self, j, -INFINITY, -INFINITY);
     }
 }
 
@@ -103,6 +121,7 @@ static void topo_destroy(void *layer)
     free(self->chosen);
     free(self->gain);
     free(self->regain);
+    free(self->weight);
     free(self->lowest);
     free(self->sum);
     free(self);
@@ -111,14 +130,14 @@ static void topo_destroy(void *layer)
 /* Lay out the block: head, scale, due, io, U; each begins on a cache line. */
 static int new_block(struct layer *self)
 {
-    const size_t N = self->config.N, scales = memory_padded(self->M), dues = memory_padded(N);
+    const size_t N = self->config.N, scales = memory_padded(self->M), dues = memory_padded(N) / MEMORY_LANES;
     const size_t head_bytes = memory_padded(sizeof(struct head)) * sizeof(float);
     size_t floats;
     if (__builtin_mul_overflow(N, self->stride, &floats) || floats > SIZE_MAX / 2 / sizeof(float)) {
         return KERNEL_ENOMEM;
     }
-    self->block_bytes =
-        head_bytes + (scales + dues) * sizeof(double) + self->stride * sizeof(float) + floats * sizeof(float);
+    self->block_bytes = head_bytes + scales * sizeof(double) + dues * sizeof(struct due) +
+                        (self->stride + floats) * sizeof(float);
     self->block = memory_new(self->block_bytes, 1);
     if (!self->block) {
         return KERNEL_ENOMEM;
@@ -126,7 +145,7 @@ static int new_block(struct layer *self)
     unsigned char *at = self->block;
     self->head = (struct head *)(void *)at;
     self->scale = (double *)(void *)(at + head_bytes);
-    self->due = self->scale + scales;
+    self->due = (struct due *)(void *)(self->scale + scales);
     self->io = (float *)(self->due + dues);
     self->U = self->io + self->stride;
     return KERNEL_OK;
@@ -153,6 +172,7 @@ static int topo_new(void **layer_p, const struct invariant_config *config)
         !(self->chosen = memory_new(M, sizeof *self->chosen)) ||
         !(self->gain = memory_new(stride, sizeof *self->gain)) ||
         !(self->regain = memory_new(stride, sizeof *self->regain)) ||
+        !(self->weight = memory_new(stride, sizeof *self->weight)) ||
         !(self->lowest = memory_new(stride, sizeof *self->lowest)) ||
         !(self->sum = memory_new(M, sizeof *self->sum))) {
         topo_destroy(self);
@@ -227,9 +247,33 @@ static void excite(struct layer *self, size_t count)
     columns_keep_winners_cpu(self->d, self->chosen, self->M, self->config.winners);
 }
 
+/* The smallest and the largest io of a frame. */
+struct range {
+    float smallest, largest;
+};
+
+static float smallest_of(const float *a, size_t n)
+{
+    float lanes[VECTOR_FLOATS], smallest = INFINITY;
+    vector least = (vector){0} + INFINITY;
+    size_t i = 0;
+    for (; i + VECTOR_FLOATS <= n; i += VECTOR_FLOATS) {
+        const vector next = vector_load(a + i);
+        least = vector_choose(next < least, next, least);
+    }
+    vector_store(lanes, least);
+    for (size_t l = 0; l < VECTOR_FLOATS; l++) {
+        smallest = lanes[l] < smallest ? lanes[l] : smallest;
+    }
+    for (; i < n; i++) {
+        smallest = a[i] < smallest ? a[i] : smallest;
+    }
+    return smallest;
+}
+
 /* io += leak (d - io), written without a difference that could cancel, and what that does to the bounds.
- * Returns the largest io. Padding of io and d is 0. */
-static float integrate(struct layer *self)
+ * Padding of io and d is 0. */
+static struct range integrate(struct layer *self)
 {
     const float leak = (float)self->config.leak, keep = (float)(1 - self->config.leak);
     const vector infinity = (vector){0} + INFINITY;
@@ -259,7 +303,7 @@ static float integrate(struct layer *self)
     } else if (least < INFINITY) {
         self->head->depth += MARGIN_STEP - log2((double)least);
     }
-    return largest;
+    return (struct range){smallest_of(self->io, self->M), largest};
 }
 
 /* r of the active columns; residual (2) = |s - r|^2, |s|^2 over them */
@@ -310,13 +354,18 @@ static float step_of(float rate, float s, float r)
     return rate * (s - r) / (r > PRECISION ? r : PRECISION);
 }
 
+/* What bounds are compared with in a frame. */
+struct depths {
+    double depth, sum;
+};
+
 /* Whether any of MEMORY_LANES columns is due. */
-static inline bool any_due(const double *due, double depth)
+static inline bool any_due(const struct due *due, const struct depths *now)
 {
     int64_t lanes[WIDE_DOUBLES], any = 0;
     wide_mask held = {0};
     for (size_t l = 0; l < MEMORY_LANES; l += WIDE_DOUBLES) {
-        held |= *(const wide *)(due + l) <= depth;
+        held |= (*(const wide *)(due->sum + l) <= now->sum) & (*(const wide *)(due->depth + l) <= now->depth);
     }
     memcpy(lanes, &held, sizeof lanes);
     for (size_t l = 0; l < WIDE_DOUBLES; l++) {
@@ -325,37 +374,44 @@ static inline bool any_due(const double *due, double depth)
     return any;
 }
 
-/* Compute again the columns that are due, none of them active; correct the low ones. */
-static void correct_low(struct layer *self)
+/* Compute column j again: give it new bounds, or correct it if it is low. */
+static void correct_column(struct layer *self, size_t j)
 {
-    const double depth = self->head->depth;
-    for (size_t j = 0; j < self->config.N; j++) {
-        while (j % MEMORY_LANES == 0 && j < self->config.N && !any_due(self->due + j, depth)) {
-            j += MEMORY_LANES;
-        }
-        if (j >= self->config.N) {
-            break;
-        }
-        if (depth < self->due[j]) {
+    float *restrict column = self->U + j * self->stride;
+    const float r = lanes_dot(self->gain, column, self->stride);
+    if (r >= PRECISION) {
+        const float sum = lanes_dot(self->weight, column, self->stride);
+        set_due(self, j, self->head->depth + log2((double)(r / PRECISION)) - MARGIN,
+                self->head->decay + log2((double)(sum / PRECISION)) - MARGIN);
+        return;
+    }
+    set_due(self, j, -INFINITY, -INFINITY);
+    const float excess = self->inactive_rate * (1 - r / PRECISION);
+    for (size_t i = 0; i < self->M; i++) {
+        column[i] *= 1 + excess * self->io[i] * self->regain[i];
+    }
+}
+
+/* Go through the columns that are due, none of them active. */
+static void correct_low(struct layer *self, float smallest)
+{
+    const struct depths now = {self->head->depth, self->head->decay - log2((double)smallest)};
+    for (size_t first = 0; first < self->config.N; first += MEMORY_LANES) {
+        const struct due *due = self->due + first / MEMORY_LANES;
+        if (!any_due(due, &now)) {
             continue;
         }
-        float *restrict column = self->U + j * self->stride;
-        float r = lanes_dot(self->gain, column, self->stride);
-        if (r >= PRECISION) {
-            self->due[j] = depth + log2((double)(r / PRECISION)) - MARGIN;
-            continue;
-        }
-        self->due[j] = -INFINITY;
-        const float excess = self->inactive_rate * (1 - r / PRECISION);
-        for (size_t i = 0; i < self->M; i++) {
-            column[i] *= 1 + excess * self->io[i] * self->regain[i];
+        for (size_t l = 0; l < MEMORY_LANES && first + l < self->config.N; l++) {
+            if (due->sum[l] <= now.sum && due->depth[l] <= now.depth) {
+                correct_column(self, first + l);
+            }
         }
     }
 }
 
-static void learn_lazily(struct layer *self, size_t count, float largest)
+static void learn_lazily(struct layer *self, size_t count, const struct range *range)
 {
-    float *restrict regain = self->regain, *restrict lowest = self->lowest;
+    float *restrict regain = self->regain, *restrict lowest = self->lowest, *restrict weight = self->weight;
     const float *restrict io = self->io;
     double *restrict scale = self->scale;
     int64_t small = 0; /* as wide as a scale, so that the loop vectorises */
@@ -363,7 +419,8 @@ static void learn_lazily(struct layer *self, size_t count, float largest)
         float decay = self->inactive_rate * io[i];
         regain[i] = 1 / (1 - decay);
         scale[i] *= 1 - (double)decay;
-        lowest[i] = INVARIANT_FLOOR / (float)scale[i];
+        weight[i] = (float)scale[i];
+        lowest[i] = INVARIANT_FLOOR / weight[i];
     }
     for (size_t i = 0; i < self->M; i++) {
         small |= scale[i] < SCALE_MIN;
@@ -372,15 +429,17 @@ static void learn_lazily(struct layer *self, size_t count, float largest)
         size_t j = self->index[a];
         learn_column(self->U + j * self->stride, self->io, self->regain, self->lowest,
                      step_of(self->active_rate, self->value[a], self->r[a]), self->M);
-        self->due[j] = INFINITY; /* not now ... */
+        set_due(self, j, INFINITY, INFINITY); /* not now ... */
     }
-    if (self->inactive_rate * largest >= UNFELT) {
-        correct_low(self);
+    if (self->inactive_rate * range->largest >= UNFELT) {
+        correct_low(self, range->smallest);
     }
     for (size_t a = 0; a < count; a++) {
-        self->due[self->index[a]] = -INFINITY; /* ... but in the next frame */
+        set_due(self, self->index[a], -INFINITY, -INFINITY); /* ... but in the next frame */
     }
-    self->head->depth += MARGIN_STEP - log2(1 - (double)(self->inactive_rate * largest));
+    const double decay = MARGIN_STEP - log2(1 - (double)(self->inactive_rate * range->largest));
+    self->head->depth += decay;
+    self->head->decay += decay;
     if (small) {
         fold(self);
     }
@@ -427,13 +486,13 @@ static void step(struct layer *self, float *activation, float *residual, const u
 {
     size_t count = columns_active_cpu(self->index, self->value, index, value, k);
     excite(self, count);
-    float largest = integrate(self);
+    const struct range range = integrate(self);
     reconstruct(self, residual, count);
     if (learn) {
-        if (self->inactive_rate * largest > LAZY_MAX) {
+        if (self->inactive_rate * range.largest > LAZY_MAX) {
             learn_densely(self, count);
         } else {
-            learn_lazily(self, count, largest);
+            learn_lazily(self, count, &range);
         }
         if (self->config.normalize_every > 0 && self->head->t % self->config.normalize_every == 0) {
             normalize(self);

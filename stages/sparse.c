@@ -11,8 +11,8 @@
 #include "layer_support.h"
 #include "stage.h"
 
-#define SLICE                                                                                                \
-    240 /* frames at a time, so that they stay in the cache as floats: some of the kernel's blocks of 48 */
+/* Frames at a time, so that they stay in the cache as floats: some of the kernel's blocks of 48. */
+#define SLICE 240
 
 struct sparse_stage {
     /* parameters */
@@ -194,13 +194,6 @@ static int process_slice(struct sparse_stage *self, const struct stream_info *in
     if (status < 0) {
         return status;
     }
-    if (in->fields[0] == NULL) { /* not needed */
-        status = code_cache_take(self->known, in->seq, in->n, out->fields[0], out->fields[1], self->residual);
-        if (status == 0) {
-            add_up(self, out);
-        }
-        return status;
-    }
     const float *frames = to_floats(self, info, in);
     status = self->frozen
                  ? sparse_encode(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n)
@@ -220,6 +213,19 @@ static int process_slice(struct sparse_stage *self, const struct stream_info *in
     return 0;
 }
 
+/* A block whose codes are known: see needs. */
+static int take_known(struct sparse_stage *self, const struct block *in, struct block *out)
+{
+    int status = make_room(self, in->n);
+    if (status == 0) {
+        status = code_cache_take(self->known, in->seq, in->n, out->fields[0], out->fields[1], self->residual);
+    }
+    if (status == 0) {
+        add_up(self, out);
+    }
+    return status;
+}
+
 static int process(const struct stage_context *context, void *state, size_t port, const struct block *in,
                    struct block *out)
 {
@@ -228,11 +234,13 @@ static int process(const struct stage_context *context, void *state, size_t port
     size_t row_bytes = self->P * (info->dtype == STREAM_U1 ? sizeof(uint8_t) : sizeof(float));
     size_t k = (size_t)self->winners;
     int status = 0;
-    uint8_t *frames = in->fields[0]; /* NULL: not needed, see needs */
+    uint8_t *frames = in->fields[0];
+    if (frames == NULL) {
+        return take_known(self, in, out);
+    }
     for (size_t t = 0; status == 0 && t < in->n; t += SLICE) {
         size_t n = in->n - t < SLICE ? in->n - t : SLICE;
-        struct block from = {
-            .seq = in->seq + t, .n = n, .fields = {frames != NULL ? frames + t * row_bytes : NULL}};
+        struct block from = {.seq = in->seq + t, .n = n, .fields = {frames + t * row_bytes}};
         struct block to = {.seq = in->seq + t,
                            .n = n,
                            .fields = {(uint32_t *)out->fields[0] + t * k, (float *)out->fields[1] + t * k}};

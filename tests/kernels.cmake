@@ -72,9 +72,9 @@ if(CMAKE_CXX_COMPILER AND NOT LOOM_SANITIZE) # fibers jump from stack to stack, 
   add_library(kernels_emulated STATIC ${host_sources} ${kernel_folder}/cuda/gpu.c ${kernel_folder}/cuda/sparse_cuda.c
                                       ${kernel_folder}/cuda/invariant_cuda.c)
   target_compile_definitions(kernels_emulated PRIVATE LOOM_CUDA LOOM_CUDA_THREADS=32)
-  target_compile_options(kernels_emulated PRIVATE ${arithmetic})
+  target_compile_options(kernels_emulated PRIVATE -ffp-contract=off -fno-math-errno -fno-trapping-math)
   target_include_directories(kernels_emulated PUBLIC ${kernel_folder} PRIVATE ${emulated} ${kernel_folder}/cuda)
-  target_link_libraries(kernels_emulated PRIVATE cuda_emulated loom_flags PUBLIC m Threads::Threads)
+  target_link_libraries(kernels_emulated PRIVATE cuda_emulated loom_flags PUBLIC m -pthread)
   foreach(name test_sparse test_invariant)
     loom_kernel_test(${name}_cuda FAILING_MEMORY SOURCE ${name} LIBS kernels_emulated)
     set_tests_properties(${name}_cuda PROPERTIES ENVIRONMENT "LOOM_TEST_BACKEND=cuda;LOOM_TEST_SHORT=1" TIMEOUT 600)
