@@ -7,10 +7,10 @@
  * streams is the same moment. Metrics that come at the end of a pass, of streams that have passes:
  * /metrics/<name of the stage>/values (a row a pass, counted from pass 0, f8, NaN where there is none) and
  * names (of its columns, "" for those not in use). Each group has the stream's description as attributes
- * (id, stage, name, kind, pass, total, grid); the root has the pipeline's text, the program and its
- * version, `first`, and `streams`: the groups in the order of the inputs. /durable (one u8 a stream, in
- * that order) says how many rows are certain to have reached the disk; /used_bytes is a note for the next
- * writer.
+ * (id, stage, name, kind, pass, total, grid, body, repeats) and `frames`, how many it holds (as of when it
+ * was last closed; -1: not yet); the root has the pipeline's text, the program and its version, `first`, and
+ * `streams`: the groups in the order of the inputs. /durable (one u8 a stream, in that order) says how many
+ * rows are certain to have reached the disk; /used_bytes is a note for the next writer.
  *
  * While it is being written, and after its writer was killed, the file opens with SWMR only:
  * h5py.File(path, "r", swmr=True). After a kill every row below /durable is there; rows beyond may be, too.

@@ -258,6 +258,7 @@ class Kills(Source):
         write_and_kill(first, self.video[10 * BYTES + 150 : 20 * BYTES + 250], 20).close()  # on within the frame
         second = write_and_kill(None, self.video[20 * BYTES : 30 * BYTES], 30)  # another sender: a frame of its own
         child = self.by_hand(*command)
+        self.await_true(lambda: has_opened(child), "nobody reads the FIFO")
         second.close()
         tape = self.start(program("loom"), "record", "--run", "hand", "--name", "tape", "--in", f"ipc://{self.folder}/frames")
         child.stdin.close()

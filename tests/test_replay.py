@@ -15,7 +15,9 @@ import time
 import unittest
 
 import h5py
+import msgpack
 import numpy
+import zmq
 
 from loom_case import Case, PATIENCE, PIPELINE, datasets, program
 
@@ -322,6 +324,25 @@ class ByHand(Base):
         self.loom("record", *inputs, "-o", "hand.h5")
         self.finish(child)
         self.assertEqual(content(self.path("hand.h5")), content(self.path("run", "recordings", "tape.h5")), "nothing lost, nothing twice")
+
+    def test_is_not_taken_for_a_reader_of_the_pipeline(self):
+        """Whatever that is called; and the same command is the same reader."""
+        names = []
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+            router.linger = 0
+            router.bind(f"ipc://{self.folder}/strange")
+            for arguments in ((), (), ("--frames=5",), ("--name=tape",)):
+                hand = self.start(program("loom"), "record", "--in", f"ipc://{self.folder}/strange", "-o", "hand.h5", *arguments)
+                self.assertTrue(router.poll(PATIENCE * 1000))
+                names.append(msgpack.unpackb(router.recv_multipart()[1])["who"])
+                hand.kill()
+                hand.wait()
+                while router.poll(50):
+                    router.recv_multipart()
+        self.assertTrue(names[0].startswith("record-"), names)
+        self.assertEqual(names[1], names[0])
+        self.assertNotEqual(names[2], names[0])
+        self.assertEqual(names[3], "tape")
 
     def rows(self, name):
         try:
