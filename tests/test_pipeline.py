@@ -440,9 +440,6 @@ class Rubbish(Case):
         said = self.run_pipeline("other-rule", "--set", topo, "--set", "topo.rule=smooth", code=65)
         self.assertIn("rule topo", said)
         self.assertIn("smooth", said)
-        self.run_pipeline("other-input", "--set", topo, "--set", "sparse.seed=9", passes=0)
-        with open(self.path("other-input", "log.jsonl"), encoding="utf-8") as file:
-            self.assertIn("was trained on stream", file.read())
 
     def serve_codes(self, value, refusal=None):
         """A stranger that serves one pass of ten codes of three units, the largest of that value, or refuses to, with these
