@@ -34,9 +34,13 @@ struct consumer {
     size_t room;         /* frames that fit into `fields` */
     uint64_t expected;   /* first frame not received */
     uint64_t asked;      /* first frame not asked for */
+    uint64_t limit;      /* first frame not to be asked for */
     uint64_t step;       /* frames a fetch */
     uint64_t ack, acked; /* durable here; the same as last said */
+    uint64_t missed;     /* optional reader: frames passed over */
+    uint64_t base, head; /* oldest frame that the peer holds, first that it has not made */
     int64_t born_ms, sent_ms, heard_ms;
+    int64_t listened_ms; /* when we last looked for replies */
     bool warned, told_to_wait;
     uint64_t useless;                    /* replies since the last one that brought frames */
     int64_t useless_ms, useless_last_ms; /* when the first and the last of them came */
@@ -56,7 +60,8 @@ int consumer_new(struct consumer **self_p, struct endpoint_context *context,
         return error_set(LOOM_EINTERNAL, "out of memory for a stream");
     }
     self->settings = *settings;
-    self->heard_ms = self->born_ms = clock_ms();
+    self->limit = UINT64_MAX;
+    self->heard_ms = self->born_ms = self->listened_ms = clock_ms();
     int status =
         endpoint_connect(context, &self->dealer, ZMQ_DEALER, settings->endpoint, 0, MESSAGE_REPLY_MAX);
     if (status == 0) {
@@ -157,7 +162,8 @@ static int send_describe(struct consumer *self)
 static int send_fetch(struct consumer *self, uint64_t from, uint64_t n)
 {
     zmq_msg_t message;
-    int status = message_write_fetch(&message, self->info.id, from, n, self->ack, self->settings.who);
+    uint64_t ack = self->settings.optional ? UINT64_MAX : self->ack;
+    int status = message_write_fetch(&message, self->info.id, from, n, ack, self->settings.who);
     self->acked = self->ack;
     return status < 0 ? status : send_message(self, &message);
 }
@@ -172,7 +178,8 @@ static int fetch_ahead(struct consumer *self)
 {
     int status = 0;
     uint64_t ahead = (self->ahead - self->count) * self->step;
-    while (status == 0 && self->asked < self->info.total && self->asked - self->expected < ahead) {
+    uint64_t end = self->limit < self->info.total ? self->limit : self->info.total;
+    while (status == 0 && self->asked < end && self->asked - self->expected < ahead) {
         uint64_t n = next_step(self, self->asked);
         if (self->asked + n - self->expected > ahead) {
             break;
@@ -194,7 +201,8 @@ static int check_peer(struct consumer *self)
             self->settings.endpoint, (intmax_t)(silence_ms / 1000));
     }
     /* A peer that pauses says nothing to a fetch; answers to acknowledgements end soon. */
-    bool goes_on = clock_ms() - self->useless_last_ms <= USELESS_MIN * self->settings.timeout_ms;
+    bool goes_on = clock_ms() - self->useless_last_ms <= USELESS_MIN * self->settings.timeout_ms &&
+                   self->expected < self->limit;
     if (patience_ms > 0 && self->useless >= USELESS_MIN && goes_on && self->expected < self->info.total &&
         clock_ms() - self->useless_ms > patience_ms) {
         return error_set(LOOM_EDATA,
@@ -231,6 +239,8 @@ static int send_again(struct consumer *self)
 
 static int take_description(struct consumer *self, const struct message *message)
 {
+    self->base = message->base;
+    self->head = message->head;
     if (!self->described) {
         self->info = message->info;
         self->described = true;
@@ -295,8 +305,25 @@ static int take_data(struct consumer *self, const struct message *message, zmq_m
     return 0;
 }
 
+/* An optional reader that is too slow goes on at the oldest frame held, once it has taken what did come. */
+static void pass_over(struct consumer *self, uint64_t base)
+{
+    if (base <= self->expected) {
+        return; /* an answer to an earlier question */
+    }
+    if (self->count == 0 && self->gathered == 0) {
+        self->missed += base - self->expected;
+        self->position = self->expected = self->ack = base;
+    }
+    self->asked = self->expected;
+}
+
 static int take_gone(struct consumer *self, const struct message *message)
 {
+    if (self->started && self->settings.optional) {
+        pass_over(self, message->base);
+        return 0;
+    }
     if (self->started && self->settings.join_oldest && self->position == self->expected &&
         self->position == self->ack && message->base > self->position) {
         log_info("joins %s at frame %ju, the oldest held", self->settings.endpoint, (uintmax_t)message->base);
@@ -361,6 +388,11 @@ static int take_message(struct consumer *self, zmq_msg_t *reply)
 
 int consumer_pump(struct consumer *self)
 {
+    int64_t away_ms = clock_ms() - self->listened_ms;
+    if (away_ms > self->settings.timeout_ms) { /* while we did not listen, the peer was not silent */
+        self->heard_ms += away_ms;
+    }
+    self->listened_ms = clock_ms();
     zmq_msg_t reply;
     zmq_msg_init(&reply);
     int status = 0;
@@ -452,6 +484,35 @@ int consumer_take(struct consumer *self, size_t n, struct block *block)
     return 0;
 }
 
+void consumer_limit(struct consumer *self, uint64_t end)
+{
+    self->limit = end;
+}
+
+void consumer_skip(struct consumer *self, uint64_t to)
+{
+    while (self->count > 0) {
+        struct waiting *waiting = &self->queue[self->first];
+        if (waiting->seq + waiting->n > to) {
+            break;
+        }
+        zmq_msg_close(&waiting->reply);
+        self->first = (self->first + 1) % AHEAD_MAX;
+        self->count--;
+    }
+    self->gathered = 0;
+    self->position = to;
+    self->expected = to > self->expected ? to : self->expected;
+    self->asked = to > self->asked ? to : self->asked;
+    self->useless = 0;
+}
+
+bool consumer_settled(const struct consumer *self)
+{
+    return self->started && (self->count > 0 || self->gathered > 0 || self->position >= self->info.total ||
+                             (self->position >= self->base && self->position >= self->head));
+}
+
 uint64_t consumer_position(const struct consumer *self)
 {
     return self->position;
@@ -472,6 +533,17 @@ void consumer_ack(struct consumer *self, uint64_t ack)
 bool consumer_confirmed(const struct consumer *self)
 {
     return self->confirmed;
+}
+
+uint64_t consumer_missed(const struct consumer *self)
+{
+    return self->missed;
+}
+
+void consumer_held(const struct consumer *self, uint64_t *base, uint64_t *head)
+{
+    *base = self->base;
+    *head = self->head;
 }
 
 int64_t consumer_silence_ms(const struct consumer *self)

@@ -19,6 +19,7 @@ struct consumer_settings {
     int64_t timeout_ms;  /* of silence, after which a fetch is sent again */
     int64_t patience_ms; /* of silence, after which the peer counts as unavailable; 0: never */
     bool join_oldest;    /* if the first frames are gone, begin at the oldest held */
+    bool optional; /* never acknowledge, so that nobody waits for us; frames that are gone are passed over */
 };
 
 /* Connect; the peer need not be there yet. Settings' texts are borrowed. The caller owns *self_p. */
@@ -47,6 +48,17 @@ size_t consumer_ready(const struct consumer *self);
  * consumer_pump. */
 int consumer_take(struct consumer *self, size_t n, struct block *block) LOOM_MUST_CHECK;
 
+/* Ask for no frame from `end` on, until told otherwise; UINT64_MAX: for all. */
+void consumer_limit(struct consumer *self, uint64_t end);
+
+/* Pass over all frames before `to` (not before the position, nor past the end): they count as taken, and
+ * those that have not come are not asked for. */
+void consumer_skip(struct consumer *self, uint64_t to);
+
+/* Whether frames from the position on have come, or none of them had been made when the peer last
+ * described itself: they will not be found gone. */
+bool consumer_settled(const struct consumer *self);
+
 /* First frame not yet taken. */
 uint64_t consumer_position(const struct consumer *self);
 
@@ -60,7 +72,13 @@ void consumer_ack(struct consumer *self, uint64_t ack);
  * in between. */
 bool consumer_confirmed(const struct consumer *self);
 
-/* Milliseconds since anything came from the peer. */
+/* Optional readers: frames that were gone before they came here, so far. */
+uint64_t consumer_missed(const struct consumer *self);
+
+/* The oldest frame that the peer holds and the first that it has not made, as it last said; 0 before. */
+void consumer_held(const struct consumer *self, uint64_t *base, uint64_t *head);
+
+/* Milliseconds, while we listened, since anything came from the peer. */
 int64_t consumer_silence_ms(const struct consumer *self);
 
 #endif

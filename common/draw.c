@@ -187,9 +187,10 @@ struct page {
 
 enum { TICKS = 3 };
 
-static void write_tick(char text[32], double max, size_t i)
+/* cut: numbers beyond max are shown like max. */
+static void write_tick(char text[32], double max, bool cut, size_t i)
 {
-    snprintf(text, 32, "%.3g", max * (double)i / (TICKS - 1));
+    snprintf(text, 32, "%s%.3g", cut && i == TICKS - 1 ? "≥ " : "", max * (double)i / (TICKS - 1));
 }
 
 static struct page plan(const struct draw_map *map, const struct layout *layout, const char *note, double max,
@@ -211,7 +212,7 @@ static struct page plan(const struct draw_map *map, const struct layout *layout,
     size_t ticks = 0;
     for (size_t i = 0; i < TICKS; i++) {
         char tick[32];
-        write_tick(tick, max, i);
+        write_tick(tick, max, false, i);
         ticks = at_least(ticks, text_width(text, tick, page.label));
     }
     size_t width = layout->width + page.gap + page.bar_width + 2 * page.tick + ticks;
@@ -223,7 +224,7 @@ static struct page plan(const struct draw_map *map, const struct layout *layout,
     return page;
 }
 
-static void paint_bar(struct image *image, size_t x, size_t y, const struct page *page, double max,
+static void paint_bar(struct image *image, size_t x, size_t y, const struct page *page, double max, bool cut,
                       struct text *text)
 {
     const size_t height = page->bar_height;
@@ -234,7 +235,7 @@ static void paint_bar(struct image *image, size_t x, size_t y, const struct page
     frame(image, x, y, page->bar_width, height, page->line);
     for (size_t i = 0; i < (max > 0 ? TICKS : 1); i++) { /* an empty map has only a 0 */
         char tick[32];
-        write_tick(tick, max, i);
+        write_tick(tick, max, cut, i);
         const size_t at = y + (height - page->line) * (TICKS - 1 - i) / (TICKS - 1);
         fill(image, x + page->bar_width, at, page->tick, page->line, FRAME);
         text_draw(text, image, x + page->bar_width + 2 * page->tick, at + page->label * 3 / 8, tick,
@@ -268,6 +269,174 @@ int draw_map_labelled(struct image *out, const struct draw_map *map, struct text
     y = page.margin + page.lines;
     frame(out, page.margin, y, layout.width, layout.height, page.line);
     paint(out, page.margin, y, map, &layout, summary.max);
-    paint_bar(out, page.margin + layout.width + page.gap, y, &page, summary.max, text);
+    paint_bar(out, page.margin + layout.width + page.gap, y, &page, summary.max, false, text);
+    return LOOM_OK;
+}
+
+/* ---- sheets ---- */
+
+#define SHEET_SIDE 1200    /* pixels of the largest map of a sheet of one column */
+#define SHEET_BEYOND 0.005 /* share of the numbers that may lie beyond the end of the grey scale */
+#define SHEET_BINS 4096    /* in which that end is looked for */
+
+/* Sizes in pixels of a sheet's parts. */
+struct grid_page {
+    double max;                     /* where the grey scale ends */
+    double cut;                     /* the largest number: cut off there */
+    size_t scale;                   /* pixels a number */
+    size_t cell_width, cell_height; /* of the largest map */
+    size_t label, small;            /* letters of the two lines above a map */
+    size_t above, gap;              /* height of these lines; between places */
+    size_t columns, rows;
+    struct page page;
+};
+
+/* The largest letters up to `size` in which a line is no wider than `width`; 8 pixels if there are none. */
+static size_t fit_letters(struct text *text, const char *line, size_t size, size_t width)
+{
+    while (size > 8 && text_width(text, line, size) > width) {
+        size--;
+    }
+    return size;
+}
+
+static struct draw_map at_scale(const struct draw_map *map, size_t scale)
+{
+    struct draw_map scaled = *map;
+    scaled.scale = scale;
+    scaled.separators = map->grid_x * map->grid_y > 1;
+    return scaled;
+}
+
+/* Where the grey scale ends, up to `max`: so that SHEET_BEYOND of the numbers above 0 lie beyond, and a few large
+ * ones do not make all others pale. */
+static double end_of_scale(const struct draw_sheet *sheet, double max)
+{
+    size_t counts[SHEET_BINS] = {0}, all = 0;
+    for (size_t i = 0; i < sheet->n && max > 0; i++) {
+        const struct draw_map *map = &sheet->maps[i];
+        const size_t n =
+            map->data == NULL ? 0 : map->grid_x * map->grid_y * map->tile_width * map->tile_height;
+        for (size_t j = 0; j < n; j++) {
+            if (isfinite(map->data[j]) && map->data[j] > 0) {
+                counts[at_most((size_t)(map->data[j] / max * SHEET_BINS), SHEET_BINS - 1)]++;
+                all++;
+            }
+        }
+    }
+    size_t bin = SHEET_BINS, beyond = 0;
+    while (bin > 1 && (double)(beyond + counts[bin - 1]) <= SHEET_BEYOND * (double)all) {
+        beyond += counts[--bin];
+    }
+    return max * (double)bin / SHEET_BINS;
+}
+
+static void plan_cells(struct grid_page *grid, const struct draw_sheet *sheet, struct text *text)
+{
+    size_t longest = 1;
+    for (size_t i = 0; i < sheet->n; i++) {
+        const struct draw_map *map = &sheet->maps[i];
+        if (map->data != NULL) {
+            longest = at_least(map->grid_x * map->tile_width, longest);
+            longest = at_least(map->grid_y * map->tile_height, longest);
+            grid->max = fmax(grid->max, summarize(map).max);
+        }
+    }
+    grid->cut = grid->max;
+    grid->max = end_of_scale(sheet, grid->max);
+    grid->columns = at_most(sheet->columns, sheet->n);
+    grid->rows = (sheet->n + grid->columns - 1) / grid->columns;
+    grid->scale = at_least((size_t)(SHEET_SIDE / sqrt((double)grid->columns)) / longest, 1);
+    grid->cell_width = grid->cell_height = 120;
+    for (size_t i = 0; i < sheet->n; i++) {
+        if (sheet->maps[i].data != NULL) {
+            const struct draw_map map = at_scale(&sheet->maps[i], grid->scale);
+            const struct layout layout = lay_out(&map);
+            grid->cell_width = at_least(layout.width, grid->cell_width);
+            grid->cell_height = at_least(layout.height, grid->cell_height);
+        }
+    }
+    grid->label = at_most(at_least(grid->cell_width / 20, 14), 30);
+    grid->small = grid->label * 3 / 4;
+    for (size_t i = 0; i < sheet->n; i++) {
+        grid->label = fit_letters(text, sheet->maps[i].title, grid->label, grid->cell_width);
+        grid->small = fit_letters(text, sheet->maps[i].subtitle, grid->small, grid->cell_width);
+    }
+    grid->above = grid->label * 4 / 3 + grid->small * 5 / 3;
+    grid->gap = at_least(grid->label, 16);
+}
+
+static void plan_sheet(struct grid_page *grid, const struct draw_sheet *sheet, struct text *text)
+{
+    struct page *page = &grid->page;
+    plan_cells(grid, sheet, text);
+    const size_t width = grid->columns * (grid->cell_width + grid->gap) - grid->gap;
+    const size_t height = grid->rows * (grid->above + grid->cell_height + grid->gap) - grid->gap;
+    page->title = at_most(at_least(width / 45, 18), 44);
+    page->label = page->title * 3 / 4;
+    page->margin = page->title * 5 / 4;
+    page->gap = page->title;
+    page->line = at_least(grid->cell_width / 1000, 1);
+    page->lines = page->title * 4 / 3 + page->label * 3 / 2 + page->gap;
+    page->bar_width = page->title;
+    page->bar_height = at_least(grid->cell_height, 6 * page->label);
+    page->tick = page->label / 3;
+    size_t ticks = 0;
+    for (size_t i = 0; i < TICKS; i++) {
+        char tick[32];
+        write_tick(tick, grid->max, grid->cut > grid->max, i);
+        ticks = at_least(ticks, text_width(text, tick, page->label));
+    }
+    page->width = at_least(width + page->gap + page->bar_width + 2 * page->tick + ticks,
+                           text_width(text, sheet->title, page->title));
+    page->width = at_least(page->width, text_width(text, sheet->subtitle, page->label)) + 2 * page->margin;
+    page->height = page->lines + at_least(height, grid->above + page->bar_height) + 2 * page->margin;
+}
+
+static void paint_cell(struct image *image, size_t x, size_t y, const struct grid_page *grid,
+                       const struct draw_map *map, struct text *text)
+{
+    if (map->title != NULL) {
+        text_draw(text, image, x, y + grid->label, map->title, grid->label, BLACK);
+    }
+    if (map->subtitle != NULL) {
+        text_draw(text, image, x, y + grid->label * 4 / 3 + grid->small, map->subtitle, grid->small, SUBDUED);
+    }
+    y += grid->above;
+    if (map->data == NULL) {
+        frame(image, x, y, grid->cell_width, grid->cell_height, grid->page.line);
+        return;
+    }
+    const struct draw_map scaled = at_scale(map, grid->scale);
+    const struct layout layout = lay_out(&scaled);
+    frame(image, x, y, layout.width, layout.height, grid->page.line);
+    paint(image, x, y, &scaled, &layout, grid->max);
+}
+
+int draw_sheet(struct image *out, const struct draw_sheet *sheet, struct text *text)
+{
+    struct grid_page grid = {.max = 0};
+    plan_sheet(&grid, sheet, text);
+    const struct page *page = &grid.page;
+    const int status = image_init(out, page->width, page->height, 1, WHITE);
+    if (status != LOOM_OK) {
+        return status;
+    }
+    size_t y = page->margin;
+    if (sheet->title != NULL) {
+        text_draw(text, out, page->margin, y + page->title, sheet->title, page->title, BLACK);
+    }
+    y += page->title * 4 / 3;
+    if (sheet->subtitle != NULL) {
+        text_draw(text, out, page->margin, y + page->label, sheet->subtitle, page->label, SUBDUED);
+    }
+    y = page->margin + page->lines;
+    for (size_t i = 0; i < sheet->n; i++) {
+        paint_cell(out, page->margin + i % grid.columns * (grid.cell_width + grid.gap),
+                   y + i / grid.columns * (grid.above + grid.cell_height + grid.gap), &grid, &sheet->maps[i],
+                   text);
+    }
+    paint_bar(out, page->margin + grid.columns * (grid.cell_width + grid.gap) - grid.gap + page->gap,
+              y + grid.above, page, grid.max, grid.cut > grid.max, text);
     return LOOM_OK;
 }

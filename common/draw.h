@@ -37,6 +37,19 @@ int draw_map_plain(struct image *out, const struct draw_map *map) LOOM_MUST_CHEC
  * be NULL: the same without letters. Errors and ownership as draw_map_plain. */
 int draw_map_labelled(struct image *out, const struct draw_map *map, struct text *text) LOOM_MUST_CHECK;
 
+/* Several maps to be compared: side by side, on one grey scale and with one colour bar. */
+struct draw_sheet {
+    const struct draw_map *maps; /* title and subtitle stand above each; data NULL: an empty place */
+    size_t n, columns;           /* > 0 */
+    const char *title, *subtitle;
+};
+
+/* The sheet on a white page. The grey scale ends where no more than one number of 200 lies beyond. Every map is
+ * at the same scale, the longer side of the largest about 1200 pixels over the square root of the columns, with
+ * lines between units; what the maps say of these is not looked at. Errors and ownership as draw_map_labelled;
+ * LOOM_EDATA if the page would be too large. */
+int draw_sheet(struct image *out, const struct draw_sheet *sheet, struct text *text) LOOM_MUST_CHECK;
+
 /* What a reader of the map must be told: units left out, numbers that are not finite or below 0 (both white).
  * "" if all is well. draw_map_labelled writes it under the subtitle; for a plain map the caller says it. */
 void draw_map_note(char note[DRAW_NOTE_BYTES], const struct draw_map *map);

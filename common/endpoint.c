@@ -202,12 +202,12 @@ static int open_socket(struct endpoint_context *self, void **socket_p, int type,
                        int hwm, int64_t max_bytes)
 {
     *socket_p = NULL;
-    int status = check(self, endpoint, type == ZMQ_ROUTER || type == ZMQ_XPUB);
+    int status = check(self, endpoint, type != ZMQ_DEALER && type != ZMQ_SUB);
     if (status < 0) {
         return status;
     }
     void *socket = zmq_socket(self->context, type);
-    int linger = type == ZMQ_ROUTER ? LINGER_MS : 0, yes = 1;
+    int linger = type == ZMQ_ROUTER || type == ZMQ_REP ? LINGER_MS : 0, yes = 1;
     int six = strchr(endpoint, '[') != NULL;
     if (socket == NULL || zmq_setsockopt(socket, ZMQ_IPV6, &six, sizeof six) != 0 ||
         zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||

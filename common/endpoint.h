@@ -25,7 +25,7 @@ int endpoint_context_new(struct endpoint_context **self_p, const struct endpoint
 /* Close; waits at most a second for what is still to be sent. Harmless on NULL. */
 void endpoint_context_destroy(struct endpoint_context **self_p);
 
-/* A bound socket (ZMQ_ROUTER or ZMQ_XPUB) of at most `max_bytes` a received message and `hwm` messages queued
+/* A bound socket (ZMQ_ROUTER, ZMQ_XPUB, ZMQ_PULL or ZMQ_REP) of at most `max_bytes` a received message and `hwm` messages queued
  * for a peer (0: no limit). LOOM_EPEER if the endpoint is in use, LOOM_EUSAGE if it is malformed or not
  * allowed. */
 int endpoint_bind(struct endpoint_context *self, void **socket_p, int type, const char *endpoint, int hwm,

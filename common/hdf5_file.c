@@ -253,6 +253,14 @@ int hdf5_write_integers(hid_t object, const char *path, const char *name, const 
     return write_attribute(object, path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, 1, n, values);
 }
 
+int hdf5_change_integer(hid_t object, const char *path, const char *name, int64_t value)
+{
+    hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+    int failed = attribute < 0 || H5Awrite(attribute, H5T_NATIVE_INT64, &value) < 0;
+    hdf5_release(&attribute);
+    return failed ? hdf5_fail(LOOM_EIO, "cannot change the attribute %s of %s", name, path) : LOOM_OK;
+}
+
 int hdf5_write_real(hid_t object, const char *path, const char *name, double value)
 {
     return write_attribute(object, path, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, 1, &value);
@@ -341,6 +349,37 @@ static int read_fixed(hid_t attribute, hid_t type, char *text, size_t size)
     snprintf(text, size, "%s", whole);
     free(whole);
     return 0;
+}
+
+int hdf5_read_texts(hid_t object, const char *path, const char *name, char *texts, size_t size, size_t n_max,
+                    size_t *n)
+{
+    int status = LOOM_OK;
+    char *whole = NULL;
+    hid_t attribute = H5Aexists(object, name) > 0 ? H5Aopen(object, name, H5P_DEFAULT) : HDF5_NONE;
+    hid_t type = attribute < 0 ? HDF5_NONE : H5Aget_type(attribute);
+    hid_t space = attribute < 0 ? HDF5_NONE : H5Aget_space(attribute);
+    hssize_t points = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    size_t length = type < 0 ? 0 : H5Tget_size(type);
+    *n = 0;
+    if (points < 0 || (uint64_t)points > n_max || H5Tget_class(type) != H5T_STRING ||
+        H5Tis_variable_str(type) > 0 || length == 0 || length > TEXT_BYTES_MAX / n_max) {
+        H5Eclear2(H5E_DEFAULT);
+        status = error_set(LOOM_EDATA, "%s has no attribute %s of up to %zu texts", path, name, n_max);
+    } else if ((whole = calloc((size_t)points * length + 1, 1)) == NULL ||
+               H5Aread(attribute, type, whole) < 0) {
+        status = hdf5_fail(LOOM_EDATA, "cannot read the attribute %s of %s", name, path);
+    } else {
+        *n = (size_t)points;
+        for (size_t i = 0; i < *n; i++) {
+            snprintf(texts + i * size, size, "%.*s", (int)length, whole + i * length);
+        }
+    }
+    free(whole);
+    hdf5_release(&space);
+    hdf5_release(&type);
+    hdf5_release(&attribute);
+    return status;
 }
 
 /* Read a text of variable length, as h5py writes them. */

@@ -52,7 +52,8 @@ int hdf5_image_save(struct hdf5_image *self, struct durable_file *file) LOOM_MUS
 /* Forget it; harmless on HDF5_IMAGE_NONE and when repeated. */
 void hdf5_image_destroy(struct hdf5_image *self);
 
-/* Attributes of an object (file: the root). path: of the file, for messages. Text is UTF-8 of fixed length. */
+/* Attributes of an object (file: the root). path: of the file, for messages. Text is UTF-8 of fixed
+ * length. */
 int hdf5_write_text(hid_t object, const char *path, const char *name, const char *text) LOOM_MUST_CHECK;
 int hdf5_write_texts(hid_t object, const char *path, const char *name, const char *const *texts,
                      size_t n) LOOM_MUST_CHECK;
@@ -61,9 +62,15 @@ int hdf5_write_integers(hid_t object, const char *path, const char *name, const 
                         size_t n) LOOM_MUST_CHECK;
 int hdf5_write_real(hid_t object, const char *path, const char *name, double value) LOOM_MUST_CHECK;
 
+/* Give an integer that is there another value, in place. */
+int hdf5_change_integer(hid_t object, const char *path, const char *name, int64_t value) LOOM_MUST_CHECK;
+
 /* The same way back: LOOM_EDATA if missing, of another type, or not of n values. Text is cut to `size` with
  * its NUL; integers are taken as reals, not the other way round. */
 int hdf5_read_text(hid_t object, const char *path, const char *name, char *text, size_t size) LOOM_MUST_CHECK;
+/* n_max texts at most, each at texts + i * size, however many there are: *n. */
+int hdf5_read_texts(hid_t object, const char *path, const char *name, char *texts, size_t size, size_t n_max,
+                    size_t *n) LOOM_MUST_CHECK;
 int hdf5_read_integers(hid_t object, const char *path, const char *name, int64_t *values,
                        size_t n) LOOM_MUST_CHECK;
 int hdf5_read_real(hid_t object, const char *path, const char *name, double *value) LOOM_MUST_CHECK;

@@ -43,6 +43,17 @@ static int add_param(XXH3_state_t *hash, const struct param *param, const void *
     return 0;
 }
 
+static void write_digest(char id[STREAM_ID_BYTES], XXH128_hash_t digest)
+{
+    snprintf(id, STREAM_ID_BYTES, "%016" PRIx64 "%016" PRIx64, (uint64_t)digest.high64,
+             (uint64_t)digest.low64);
+}
+
+void identity_of_bytes(char id[STREAM_ID_BYTES], const void *bytes, size_t n)
+{
+    write_digest(id, XXH3_128bits(bytes, n));
+}
+
 int identity_hash(char id[STREAM_ID_BYTES], const char *stage, const char *body, const struct param *table,
                   const void *fields, const struct stream_info *inputs, size_t n_inputs)
 {
@@ -65,9 +76,7 @@ int identity_hash(char id[STREAM_ID_BYTES], const char *stage, const char *body,
     for (size_t i = 0; i < n_inputs; i++) {
         add_text(hash, inputs[i].id);
     }
-    XXH128_hash_t digest = XXH3_128bits_digest(hash);
-    snprintf(id, STREAM_ID_BYTES, "%016" PRIx64 "%016" PRIx64, (uint64_t)digest.high64,
-             (uint64_t)digest.low64);
+    write_digest(id, XXH3_128bits_digest(hash));
     XXH3_freeState(hash);
     return status;
 }

@@ -11,4 +11,7 @@
 int identity_hash(char id[STREAM_ID_BYTES], const char *stage, const char *body, const struct param *table,
                   const void *fields, const struct stream_info *inputs, size_t n_inputs) LOOM_MUST_CHECK;
 
+/* id = hash of bytes. */
+void identity_of_bytes(char id[STREAM_ID_BYTES], const void *bytes, size_t n);
+
 #endif

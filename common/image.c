@@ -3,6 +3,7 @@
 #include "image.h"
 
 #include <errno.h>
+#include <math.h>
 #include <png.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -202,6 +203,18 @@ done:
     png_destroy_read_struct(&self.png, &self.info, NULL);
     fclose(self.file);
     return result;
+}
+
+bool image_grey_to_bytes(uint8_t *out, const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const long nearest = lrintf(values[i] * 255);
+        if ((float)((double)nearest / 255.0) != values[i]) {
+            return false;
+        }
+        out[i] = (uint8_t)nearest;
+    }
+    return true;
 }
 
 /* ---- writing ---- */

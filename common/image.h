@@ -3,6 +3,7 @@
 #ifndef LOOM_COMMON_IMAGE_H
 #define LOOM_COMMON_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,9 @@ void image_fini(struct image *self);
  * are all q. LOOM_EIO if the file cannot be read, LOOM_EDATA if it is not a whole PNG or a limit is passed;
  * *values is then NULL. */
 int image_read_grey(const char *path, float **values, size_t *width, size_t *height) LOOM_MUST_CHECK;
+
+/* Grey values as bytes (value / 255), to out (n); false if 8 bits do not hold one of them exactly. */
+bool image_grey_to_bytes(uint8_t *out, const float *values, size_t n) LOOM_MUST_CHECK;
 
 /* Write a PNG: to a temporary file beside it, then renamed, so that a viewer never sees half a picture.
  * `title` (UTF-8; may be NULL) goes in as the standard text "Title". LOOM_EIO with the path and the reason.

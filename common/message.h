@@ -70,6 +70,10 @@ int message_write_fetch(zmq_msg_t *out, const char *id, uint64_t from, uint64_t 
                         const char *who) LOOM_MUST_CHECK;
 int message_write_data(zmq_msg_t *out, const struct stream_info *info, const struct block *block,
                        bool eos) LOOM_MUST_CHECK;
+/* Also with what stream they are of (kind, shape, dtype, grid, pass, total, stage, name): for readers that know
+ * nothing else. */
+int message_write_block(zmq_msg_t *out, const struct stream_info *info, const struct block *block,
+                        bool eos) LOOM_MUST_CHECK;
 int message_write_gone(zmq_msg_t *out, const char *id, uint64_t base) LOOM_MUST_CHECK;
 int message_write_err(zmq_msg_t *out, const char *id, const char *why) LOOM_MUST_CHECK;
 int message_write_weights(zmq_msg_t *out, const struct stream_info *info, const struct stage_weights *weights,

@@ -159,6 +159,7 @@ static int read_key(struct wire_cursor *cursor, const struct wire_value *key, co
         {"id", info->id, sizeof info->id},          {"stage", info->stage, sizeof info->stage},
         {"name", info->name, sizeof info->name},    {"body", info->body, sizeof info->body},
         {"who", message->who, sizeof message->who}, {"why", message->why, sizeof message->why},
+        {"layer", info->layer, sizeof info->layer},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (wire_text_is(key, texts[i].key)) {
@@ -183,6 +184,10 @@ static int read_key(struct wire_cursor *cursor, const struct wire_value *key, co
         }
         *known = value->type == WIRE_BINARY ? false : true; /* `at` is also a field of frames */
         return *known ? bad(key->number == 3 ? "eos" : "at", "true or false") : 0;
+    }
+    if (wire_text_is(key, "repeats")) {
+        info->repeats = value->type == WIRE_BOOLEAN && value->number != 0;
+        return value->type == WIRE_BOOLEAN ? 0 : bad("repeats", "true or false");
     }
     if (wire_text_is(key, "shape")) {
         return get_numbers(cursor, value, "shape", shapes->shape, 2, &shapes->n_shape);

@@ -132,33 +132,41 @@ int message_write_wait(zmq_msg_t *out)
     return writer_finish(&w, out);
 }
 
+/* Seven keys that say what a frame of the stream is. */
+static void put_form(struct writer *w, const struct stream_info *info)
+{
+    put_text(w, "kind", stream_kind_name(info->kind));
+    if (info->kind == STREAM_FRAMES) {
+        put_pair(w, "shape", info->height, info->width);
+    } else {
+        put_key(w, "shape");
+        msgpack_pack_array(&w->packer, 1);
+        msgpack_pack_uint64(&w->packer,
+                            info->kind == STREAM_CODES ? info->winners : info->grid_x * info->grid_y);
+    }
+    put_text(w, "dtype", info->dtype == STREAM_U1 ? "u1" : "f4");
+    put_number(w, "pass", info->pass);
+    put_number_or_nil(w, "total", info->total);
+    put_text(w, "stage", info->stage);
+    put_text(w, "name", info->name);
+}
+
 int message_write_stream(zmq_msg_t *out, const struct stream_info *info, uint64_t base, uint64_t head)
 {
     struct writer w;
     bool frames = info->kind == STREAM_FRAMES;
-    writer_init(&w, MESSAGE_STREAM, 14);
+    writer_init(&w, MESSAGE_STREAM, 15 + (info->layer[0] != '\0' ? 1 : 0));
     put_text(&w, "id", info->id);
-    put_text(&w, "kind", stream_kind_name(info->kind));
-    put_key(&w, "shape");
-    if (frames) {
-        msgpack_pack_array(&w.packer, 2);
-        msgpack_pack_uint64(&w.packer, info->height);
-        msgpack_pack_uint64(&w.packer, info->width);
-    } else {
-        msgpack_pack_array(&w.packer, 1);
-        msgpack_pack_uint64(&w.packer,
-                            info->kind == STREAM_CODES ? info->winners : info->grid_x * info->grid_y);
-    }
-    put_text(&w, "dtype", info->dtype == STREAM_U1 ? "u1" : "f4");
-    put_number(&w, "pass", info->pass);
-    put_number_or_nil(&w, "total", info->total);
+    put_form(&w, info);
     put_number(&w, "block", info->block);
     put_number_or_nil(&w, "ring", info->ring);
     put_number(&w, "base", base);
     put_number(&w, "head", head);
-    put_text(&w, "stage", info->stage);
-    put_text(&w, "name", info->name);
     put_text(&w, "body", info->body);
+    put_boolean(&w, "repeats", info->repeats);
+    if (info->layer[0] != '\0') {
+        put_text(&w, "layer", info->layer);
+    }
     if (frames) {
         put_boolean(&w, "at", info->at);
     } else {
@@ -180,13 +188,21 @@ int message_write_fetch(zmq_msg_t *out, const char *id, uint64_t from, uint64_t 
     return writer_finish(&w, out);
 }
 
-int message_write_data(zmq_msg_t *out, const struct stream_info *info, const struct block *block, bool eos)
+/* formed: with what stream it is of. */
+static int write_data(zmq_msg_t *out, const struct stream_info *info, const struct block *block, bool eos,
+                      bool formed)
 {
     struct stream_field fields[STREAM_FIELDS_MAX] = {{.row_bytes = 0}};
-    size_t n_fields = stream_fields(info, fields);
+    size_t n_fields = stream_fields(info, fields), n_formed = info->kind == STREAM_FRAMES ? 7 : 8;
     struct writer w;
-    writer_init(&w, MESSAGE_DATA, 4 + n_fields + (block->n_metrics > 0 ? 1 : 0));
+    writer_init(&w, MESSAGE_DATA, 4 + n_fields + (block->n_metrics > 0 ? 1 : 0) + (formed ? n_formed : 0));
     put_text(&w, "id", info->id);
+    if (formed) {
+        put_form(&w, info);
+    }
+    if (formed && info->kind != STREAM_FRAMES) {
+        put_pair(&w, "grid", info->grid_x, info->grid_y);
+    }
     put_number(&w, "seq", block->seq);
     put_number(&w, "n", block->n);
     put_boolean(&w, "eos", eos);
@@ -197,6 +213,16 @@ int message_write_data(zmq_msg_t *out, const struct stream_info *info, const str
         put_metrics(&w, block->metrics, block->n_metrics);
     }
     return writer_finish(&w, out);
+}
+
+int message_write_data(zmq_msg_t *out, const struct stream_info *info, const struct block *block, bool eos)
+{
+    return write_data(out, info, block, eos, false);
+}
+
+int message_write_block(zmq_msg_t *out, const struct stream_info *info, const struct block *block, bool eos)
+{
+    return write_data(out, info, block, eos, true);
 }
 
 int message_write_gone(zmq_msg_t *out, const char *id, uint64_t base)

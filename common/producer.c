@@ -16,19 +16,22 @@
 #include "ring.h"
 #include "tap.h"
 
-#define READERS_MAX 64     /* readers to wait for */
-#define PARKED_MAX 1024    /* fetches that wait for frames to come */
-#define PARKED_EACH_MAX 64 /* of one peer */
-#define IDENTITY_MAX 255   /* bytes of a peer's ZeroMQ identity */
-#define SOURCE_BLOCKS 32   /* blocks a source keeps */
-#define SILENT_MS 30000    /* a reader that is not required is waited for while heard this recently */
-#define PUMP_MS 20         /* after which the runner has its turn, though more requests wait */
+#define READERS_MAX 64       /* readers to wait for */
+#define PARKED_MAX 1024      /* fetches that wait for frames to come */
+#define PARKED_EACH_MAX 64   /* of one peer */
+#define IDENTITY_MAX 255     /* bytes of a peer's ZeroMQ identity */
+#define SOURCE_BLOCKS 32     /* blocks a source keeps */
+#define SILENT_MS 30000      /* a reader that is not required is waited for while heard this recently */
+#define GUEST_MS 10000       /* how long a finished stream stays for guests that are still fetching it, */
+#define GUEST_SILENT_MS 2000 /* and have been heard this recently */
+#define PUMP_MS 20           /* after which the runner has its turn, though more requests wait */
 
 struct reader {
     char who[STREAM_NAME_BYTES];
     uint64_t ack;
     bool finished; /* has acknowledged the whole stream */
     bool required; /* named at the start: waited for for ever */
+    bool guest;    /* beside those named at the start: nothing is held for it */
     bool lost;     /* has been silent for so long that it is not waited for any more */
     int64_t heard_ms;
 };
@@ -49,11 +52,13 @@ struct producer {
 
     struct ring ring; /* in order of seq; of a source, of age */
     uint64_t base, head;
+    uint64_t there;       /* source: first frame that cannot be made yet; UINT64_MAX: all can */
     uint64_t tapped;      /* source: first frame not yet sent to the tap */
     struct block scratch; /* a block being made or cut */
 
     struct reader readers[READERS_MAX];
     size_t n_readers;
+    int64_t done_ms;  /* when all but guests had everything; 0: not yet */
     bool open_to_all; /* whoever acknowledges is waited for while heard */
     bool wanted;      /* somebody reads or may: otherwise blocks are not even encoded */
 
@@ -191,6 +196,7 @@ int producer_start(struct producer *self, const struct stream_info *info, uint64
         }
     }
     self->base = self->head = base;
+    self->there = UINT64_MAX;
     self->started = true;
     return load_done(self);
 }
@@ -236,7 +242,7 @@ static int refuse(struct producer *self, const uint8_t *identity, size_t identit
 static int hold(struct producer *self, const struct block *block)
 {
     if (self->settings.produce != NULL && self->ring.count == SOURCE_BLOCKS) {
-        self->base = ring_drop(&self->ring);
+        (void)ring_drop(&self->ring); /* it can be made again */
     }
     zmq_msg_t reply;
     bool eos = block->seq + block->n == self->info.total;
@@ -320,7 +326,7 @@ static int reply_data(struct producer *self, const uint8_t *identity, size_t ide
         return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
     }
     struct held *held = ring_find(&self->ring, from, self->settings.produce == NULL);
-    if (held == NULL && self->settings.produce != NULL) {
+    if (held == NULL && self->settings.produce != NULL && from >= self->base) {
         status = make(self, from, &held);
     } else if (held == NULL) {
         status = message_write_gone(&reply, self->info.id, self->base);
@@ -347,7 +353,7 @@ static int reply_data(struct producer *self, const uint8_t *identity, size_t ide
 /* Keep in mind that this reader has everything, before it is told so and goes. */
 static int save_done(struct producer *self, const char *who)
 {
-    if (self->done_path[0] == '\0') {
+    if (self->done_path[0] == '\0' || self->open_to_all) {
         return 0;
     }
     int file = open(self->done_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -375,15 +381,16 @@ static int note_ack(struct producer *self, const struct message *fetch)
         return 0;
     }
     struct reader *reader = find_reader(self, fetch->who);
-    if (reader == NULL && self->open_to_all && self->n_readers < READERS_MAX) {
+    if (reader == NULL && self->n_readers < READERS_MAX) {
         int status = add_reader(self, fetch->who, false);
         if (status < 0) {
             return status;
         }
         reader = &self->readers[self->n_readers - 1];
+        reader->guest = !self->open_to_all;
     }
     if (reader == NULL) {
-        return 0; /* an optional one beside the required ones */
+        return 0; /* one too many: it may read, but is not waited for */
     }
     reader->heard_ms = clock_ms();
     reader->lost = false;
@@ -392,7 +399,7 @@ static int note_ack(struct producer *self, const struct message *fetch)
     }
     reader->ack = fetch->ack;
     reader->finished = fetch->ack == self->info.total;
-    return reader->finished ? save_done(self, fetch->who) : 0;
+    return reader->finished && !reader->guest ? save_done(self, fetch->who) : 0;
 }
 
 /* Keep a fetch until its frames come. One that finds no place is forgotten: its reader asks again. */
@@ -425,6 +432,13 @@ static void park(struct producer *self, const uint8_t *identity, size_t identity
     parked->n = n;
 }
 
+/* Whether a fetch from this frame on can be answered at once. */
+static bool is_there(const struct producer *self, uint64_t from)
+{
+    bool source = self->settings.produce != NULL;
+    return from >= self->info.total || from < (source ? self->there : self->head);
+}
+
 static int answer_fetch(struct producer *self, const uint8_t *identity, size_t identity_bytes,
                         const struct message *fetch)
 {
@@ -442,9 +456,8 @@ static int answer_fetch(struct producer *self, const uint8_t *identity, size_t i
     if (status < 0) {
         return status;
     }
-    bool source = self->settings.produce != NULL;
     self->wanted = true;
-    if (source || fetch->n == 0 || fetch->seq < self->head || fetch->seq >= self->info.total) {
+    if (fetch->n == 0 || is_there(self, fetch->seq)) {
         return reply_data(self, identity, identity_bytes, fetch->seq, fetch->n);
     }
     park(self, identity, identity_bytes, fetch->seq, fetch->n);
@@ -465,7 +478,8 @@ static int answer(struct producer *self, const uint8_t *identity, size_t identit
     switch (message.type) {
     case MESSAGE_DESCRIBE: {
         note_heard(self, message.who);
-        int status = message_write_stream(&reply, &self->info, self->base, self->head);
+        bool grows = self->settings.produce != NULL && self->there != UINT64_MAX;
+        int status = message_write_stream(&reply, &self->info, self->base, grows ? self->there : self->head);
         return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
     }
     case MESSAGE_FETCH:
@@ -514,6 +528,9 @@ int producer_pump(struct producer *self)
 /* Whether this reader is waited for. */
 static bool counts(struct reader *reader)
 {
+    if (reader->guest) {
+        return false;
+    }
     bool lost = !reader->required && clock_ms() - reader->heard_ms >= SILENT_MS;
     if (lost && !reader->lost && !reader->finished) {
         log_warning("reader %s has been silent for %d s and is not waited for any more", reader->who,
@@ -525,13 +542,26 @@ static bool counts(struct reader *reader)
 
 uint64_t producer_ack(struct producer *self)
 {
-    uint64_t smallest = UINT64_MAX;
+    uint64_t smallest =
+        self->open_to_all && self->settings.produce != NULL && self->n_readers == 0 ? 0 : UINT64_MAX;
     for (size_t i = 0; i < self->n_readers; i++) {
         if (counts(&self->readers[i]) && self->readers[i].ack < smallest) {
             smallest = self->readers[i].ack;
         }
     }
     return smallest;
+}
+
+/* Whether a guest is about to fetch the rest. */
+static bool awaits_guest(const struct producer *self)
+{
+    int64_t now = clock_ms();
+    bool awaits = false;
+    for (size_t i = 0; i < self->n_readers; i++) {
+        const struct reader *reader = &self->readers[i];
+        awaits = awaits || (reader->guest && !reader->finished && now - reader->heard_ms < GUEST_SILENT_MS);
+    }
+    return awaits && now - self->done_ms < GUEST_MS;
 }
 
 bool producer_finished(struct producer *self)
@@ -541,7 +571,8 @@ bool producer_finished(struct producer *self)
     for (size_t i = 0; i < self->n_readers; i++) {
         finished = finished && (self->readers[i].finished || !counts(&self->readers[i]));
     }
-    return finished;
+    self->done_ms = finished && self->done_ms == 0 ? clock_ms() : self->done_ms;
+    return finished && !awaits_guest(self);
 }
 
 bool producer_has_room(struct producer *self, size_t n)
@@ -569,8 +600,7 @@ static int answer_parked(struct producer *self)
     int status = 0;
     for (size_t i = 0; i < self->n_parked; i++) {
         struct parked *parked = &self->parked[i];
-        bool ready = parked->from < self->head || parked->from >= self->info.total;
-        if (!ready || status < 0) {
+        if (status < 0 || !is_there(self, parked->from)) {
             self->parked[kept++] = *parked;
         } else {
             status = reply_data(self, parked->identity, parked->identity_bytes, parked->from, parked->n);
@@ -602,6 +632,13 @@ int producer_set_total(struct producer *self, uint64_t total)
 {
     self->info.total = total;
     return answer_parked(self);
+}
+
+int producer_set_extent(struct producer *self, uint64_t base, uint64_t head, uint64_t total)
+{
+    self->base = base;
+    self->there = head >= total ? total : stream_block_start(&self->info, head, self->info.block);
+    return producer_set_total(self, total);
 }
 
 uint64_t producer_head(const struct producer *self)

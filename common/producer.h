@@ -31,8 +31,8 @@ struct producer_settings {
     void *argument;
 };
 
-/* Bind. The stream is not described yet: requests are answered with `wait`. Settings' texts are copied. LOOM_EPEER if an endpoint
- * is in use. The caller owns *self_p. */
+/* Bind. The stream is not described yet: requests are answered with `wait`. Settings' texts are copied.
+ * LOOM_EPEER if an endpoint is in use. The caller owns *self_p. */
 int producer_new(struct producer **self_p, struct endpoint_context *context,
                  const struct producer_settings *settings) LOOM_MUST_CHECK;
 void producer_destroy(struct producer **self_p);
@@ -45,7 +45,8 @@ int producer_start(struct producer *self, const struct stream_info *info, uint64
 void *producer_router(const struct producer *self);
 void *producer_tap(const struct producer *self);
 
-/* Answer what has come, for some milliseconds at most. Malformed requests are refused and logged, never an error. */
+/* Answer what has come, for some milliseconds at most. Malformed requests are refused and logged, never an
+ * error. */
 int producer_pump(struct producer *self) LOOM_MUST_CHECK;
 
 /* Whether a block of n more frames fits. */
@@ -54,21 +55,28 @@ bool producer_has_room(struct producer *self, size_t n);
 /* Append the next block (seq = producer_head) and answer who waited for it. */
 int producer_append(struct producer *self, const struct block *block) LOOM_MUST_CHECK;
 
-/* The end of a stream that was described without one is known now; it is not before the head. Answers who waits
- * there. */
+/* The end of a stream that was described without one is known now; it is not before the head. Answers who
+ * waits there. */
 int producer_set_total(struct producer *self, uint64_t total) LOOM_MUST_CHECK;
+
+/* For a source whose frames come from outside: those from `base` to before `head` are there; total is
+ * UINT64_MAX until the end is known. Fetches of later ones wait; while frames are missing only whole
+ * blocks are given out, so that the same question always gets the same answer. Answers who waited. */
+int producer_set_extent(struct producer *self, uint64_t base, uint64_t head, uint64_t total) LOOM_MUST_CHECK;
 
 /* First frame not yet made; for a source: first frame that nobody has fetched. */
 uint64_t producer_head(const struct producer *self);
 
-/* Smallest acknowledgement of the readers to wait for; UINT64_MAX if there are none. */
+/* Smallest acknowledgement of the readers to wait for; UINT64_MAX if there are none (but 0 for a source that
+ * waits for whoever comes, until somebody has). */
 uint64_t producer_ack(struct producer *self);
 
 /* Whether every reader to wait for has acknowledged the whole stream. A source without required readers waits
- * for one at least. */
+ * for one at least; other readers that are just fetching the rest have a few seconds for it. */
 bool producer_finished(struct producer *self);
 
-/* Whether somebody looks at the tap for this topic; *fresh (may be NULL): somebody new since the last call. */
+/* Whether somebody looks at the tap for this topic; *fresh (may be NULL): somebody new since the last
+ * call. */
 bool producer_tapped(struct producer *self, enum tap_topic topic, bool *fresh);
 
 /* Send to the tap; lost where a reader does not keep up. */

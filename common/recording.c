@@ -31,9 +31,6 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "chunks are written as they lie in memory");
 
-#define WITH_CHECKSUM 0U /* filter masks of a chunk: a bit for each filter left out */
-#define WITHOUT_CHECKSUM 1U
-
 #define RESERVE_SLACK_BYTES ((uint64_t)1 << 20) /* for metadata */
 #define RESERVE_AHEAD_BYTES ((uint64_t)8 << 20) /* so that space is asked for now and then only */
 
@@ -132,7 +129,7 @@ static int reserve(struct recording *self, uint64_t bytes)
 
 /* HDF5's checksum (file format specification, "Fletcher32 filter"): big-endian 16-bit words, an odd last byte
  * as the upper half of one. Sums are folded after 360 words, before 32 bits overflow. */
-static uint32_t fletcher32(const unsigned char *data, size_t bytes)
+uint32_t recording_checksum(const unsigned char *data, size_t bytes)
 {
     uint32_t low = 0, high = 0;
     size_t words = bytes / 2;
@@ -164,7 +161,7 @@ static int write_chunk(struct recording *self, struct track *track, uint64_t row
     size_t bytes = track->chunk_rows * track->row_bytes, used = (size_t)(rows - start[0]) * track->row_bytes;
     memset(track->chunk + used, 0, bytes - used);
     if (mask == WITH_CHECKSUM) {
-        uint32_t checksum = fletcher32(track->chunk, bytes);
+        uint32_t checksum = recording_checksum(track->chunk, bytes);
         memcpy(track->chunk + bytes, &checksum, RECORDING_CHECKSUM_BYTES);
         bytes += RECORDING_CHECKSUM_BYTES;
     }
@@ -429,46 +426,90 @@ static int close_file(struct recording *self)
     return LOOM_OK;
 }
 
-/* Cut rows that a killed writer had in the file but not durable, and that did not come again (the run was
- * stopped early). Done last, without readers: datasets must not shrink beside them. */
-static int cut(struct recording *self)
+/* How much longer the datasets are than what has been appended: rows that a killed writer had in the file
+ * but not durable, and that did not come again (the run was stopped early). */
+static bool is_longer(const struct recording *self)
 {
-    size_t longer = 0;
+    bool longer = false;
     for (size_t s = 0; s < self->n_tapes; s++) {
         for (size_t f = 0; f < self->tapes[s].n_tracks; f++) {
-            longer += self->tapes[s].tracks[f].extent > self->tapes[s].rows;
+            longer = longer || self->tapes[s].tracks[f].extent > self->tapes[s].rows;
         }
     }
-    if (longer == 0) {
-        return LOOM_OK;
+    return longer;
+}
+
+static int cut_tape(struct recording *self, const struct tape *tape, const char *group)
+{
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    stream_fields(&tape->info, fields);
+    for (size_t f = 0; f < tape->n_tracks; f++) {
+        struct recording_shape shape = recording_shape(&tape->info, f, 0);
+        char name[RECORDING_GROUP_BYTES + 8];
+        snprintf(name, sizeof name, "%s/%s", group, fields[f].name);
+        shape.dims[0] = tape->rows;
+        hid_t dataset = H5Dopen2(self->file, name, H5P_DEFAULT);
+        int failed = dataset < 0 || H5Dset_extent(dataset, shape.dims) < 0;
+        hdf5_release(&dataset);
+        if (failed) {
+            return hdf5_fail(LOOM_EIO, "cannot cut %s of %s", name, self->path);
+        }
     }
+    return LOOM_OK;
+}
+
+/* How many frames are held, and if that has been learned, of how many. */
+static int describe_end(struct recording *self, const struct tape *tape, const char *name)
+{
+    hid_t group = H5Gopen2(self->file, name, H5P_DEFAULT);
+    if (group < 0) {
+        return hdf5_fail(LOOM_EIO, "cannot open the group %s of %s", name, self->path);
+    }
+    int status = LOOM_OK;
+    if (H5Aexists(group, "frames") > 0) { /* files of earlier versions have none */
+        status = hdf5_change_integer(group, self->path, "frames", (int64_t)tape->rows);
+    }
+    if (status == LOOM_OK && tape->ended) {
+        status = hdf5_change_integer(group, self->path, "total", (int64_t)tape->info.total);
+    }
+    hdf5_release(&group);
+    return status;
+}
+
+/* What can only be done without readers: datasets must not shrink beside them, nor attributes change. If
+ * somebody has the file open, the attributes stay as they are. */
+static int settle(struct recording *self)
+{
+    bool longer = is_longer(self);
     struct stream_info streams[RECORDING_STREAMS_MAX];
     for (size_t s = 0; s < self->n_tapes; s++) {
         streams[s] = self->tapes[s].info;
     }
     hid_t access = recording_access(false);
     self->file = access < 0 ? HDF5_NONE : H5Fopen(self->path, H5F_ACC_RDWR, access);
-    int status = self->file < 0 ? hdf5_fail(LOOM_EIO, "cannot cut %s", self->path) : LOOM_OK;
     hdf5_release(&access);
+    if (self->file < 0) {
+        int status = hdf5_fail(LOOM_EIO, "cannot finish %s", self->path);
+        return longer ? status : LOOM_OK;
+    }
+    int status = LOOM_OK;
     for (size_t s = 0; status == LOOM_OK && s < self->n_tapes; s++) {
-        struct tape *tape = &self->tapes[s];
-        struct stream_field fields[STREAM_FIELDS_MAX];
-        stream_fields(&tape->info, fields);
-        for (size_t f = 0; status == LOOM_OK && f < tape->n_tracks; f++) {
-            struct recording_shape shape = recording_shape(&tape->info, f, 0);
-            char name[RECORDING_GROUP_BYTES + 8], group[RECORDING_GROUP_BYTES];
-            recording_group(group, streams, self->n_tapes, s);
-            snprintf(name, sizeof name, "%s/%s", group, fields[f].name);
-            shape.dims[0] = tape->rows;
-            hid_t dataset = H5Dopen2(self->file, name, H5P_DEFAULT);
-            if (dataset < 0 || H5Dset_extent(dataset, shape.dims) < 0) {
-                status = hdf5_fail(LOOM_EIO, "cannot cut %s of %s", name, self->path);
-            }
-            hdf5_release(&dataset);
+        char group[RECORDING_GROUP_BYTES];
+        recording_group(group, streams, self->n_tapes, s);
+        status = longer ? cut_tape(self, &self->tapes[s], group) : LOOM_OK;
+        if (status == LOOM_OK) {
+            status = describe_end(self, &self->tapes[s], group);
         }
     }
     int closed = close_file(self);
     return status != LOOM_OK ? status : closed;
+}
+
+void recording_set_total(struct recording *self, size_t s, uint64_t total)
+{
+    struct tape *tape = &self->tapes[s];
+    tape->ended = tape->ended || tape->info.total != total;
+    tape->info.total = total;
 }
 
 int recording_close(struct recording **self_p)
@@ -486,7 +527,7 @@ int recording_close(struct recording **self_p)
         status = closed;
     }
     if (status == LOOM_OK) {
-        status = cut(self);
+        status = settle(self);
     }
     if (status == LOOM_OK && fsync(self->fd) < 0) {
         status = error_set(LOOM_EIO, "cannot sync %s: %s", self->path, strerror(errno));

@@ -47,6 +47,9 @@ int recording_new(struct recording **self_p, const char *path, const struct stre
  * still be flushed and closed; after any other failure it cannot, and holds what was durable. */
 int recording_append(struct recording *self, size_t s, const struct block *block) LOOM_MUST_CHECK;
 
+/* The end of stream s is known now, though it was described without one: kept when the file is closed. */
+void recording_set_total(struct recording *self, size_t s, uint64_t total);
+
 /* Make all appended rows durable (H5Fflush, fdatasync, then /durable, flush and sync again). */
 int recording_flush(struct recording *self) LOOM_MUST_CHECK;
 

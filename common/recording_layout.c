@@ -68,6 +68,7 @@ struct recording_shape recording_shape(const struct stream_info *info, size_t f,
         break;
     case STREAM_ACTIVATIONS:
     case STREAM_NONE:
+    case STREAM_ANY:
         shape.dims[1] = info->grid_x * info->grid_y;
         shape.type = H5T_IEEE_F32LE;
         break;
@@ -150,8 +151,20 @@ static int describe(hid_t group, const char *path, const struct stream_info *inf
     if (status == LOOM_OK) {
         status = hdf5_write_integer(group, path, "total", total);
     }
+    if (status == LOOM_OK) {
+        status = hdf5_write_text(group, path, "body", info->body);
+    }
+    if (status == LOOM_OK) {
+        status = hdf5_write_integer(group, path, "repeats", info->repeats ? 1 : 0);
+    }
+    if (status == LOOM_OK) {
+        status = hdf5_write_integer(group, path, "frames", -1); /* until it is closed */
+    }
     if (status == LOOM_OK && info->kind != STREAM_FRAMES) {
         status = hdf5_write_integers(group, path, "grid", grid, 2);
+    }
+    if (status == LOOM_OK && info->layer[0] != '\0') {
+        status = hdf5_write_text(group, path, "layer", info->layer);
     }
     return status;
 }

@@ -75,12 +75,11 @@ static int lock(struct recording *self)
     return LOOM_OK;
 }
 
-/* Whether the superblock (version 3, at the beginning of the file) says that a writer is at work: as only one
- * can hold the lock, it was killed. */
-static bool was_killed(const struct recording *self)
+/* The superblock (version 3, at the beginning of the file) says it. */
+bool recording_is_open(int fd)
 {
     unsigned char superblock[12];
-    return pread(self->fd, superblock, sizeof superblock, 0) == sizeof superblock && superblock[8] == 3 &&
+    return pread(fd, superblock, sizeof superblock, 0) == sizeof superblock && superblock[8] == 3 &&
            superblock[11] != 0;
 }
 
@@ -111,7 +110,7 @@ static void give_back(const struct recording *self)
 static int open_file(struct recording *self)
 {
     const hbool_t yes = true;
-    bool killed = was_killed(self);
+    bool killed = recording_is_open(self->fd); /* as only one can hold the lock */
     if (killed) {
         give_back(self);
     }
@@ -132,8 +131,7 @@ static int open_file(struct recording *self)
     return status;
 }
 
-/* Whether a dataset has the shape that the stream needs; takes over how many rows and what chunks it has. */
-static bool fits(struct track *track, const struct recording_shape *shape)
+bool recording_fits(struct track *track, const struct recording_shape *shape)
 {
     hsize_t dims[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
     hid_t space = H5Dget_space(track->dataset), type = H5Dget_type(track->dataset);
@@ -200,7 +198,7 @@ static int open_tracks(struct recording *self, struct tape *tape, const char *gr
         snprintf(name, sizeof name, "%s/%s", group, fields[f].name);
         track->row_bytes = fields[f].row_bytes;
         track->dataset = H5Dopen2(self->file, name, H5P_DEFAULT);
-        if (track->dataset < 0 || !fits(track, &shape) || track->extent < tape->rows) {
+        if (track->dataset < 0 || !recording_fits(track, &shape) || track->extent < tape->rows) {
             return hdf5_fail(LOOM_EDATA,
                              "the dataset %s of %s is damaged; move the file aside to record anew", name,
                              self->path);

@@ -1,4 +1,5 @@
-/* The state of an open recording, shared by recording_open.c and recording.c, and by nothing else. */
+/* The state of an open recording, and what a chunk looks like in the file: shared by recording_open.c,
+ * recording.c and recording_read.c, and by nothing else. */
 #ifndef LOOM_COMMON_RECORDING_STATE_H
 #define LOOM_COMMON_RECORDING_STATE_H
 
@@ -11,6 +12,8 @@
 #include "recording_layout.h"
 
 #define RECORDING_CHECKSUM_BYTES 4 /* behind each chunk */
+#define WITH_CHECKSUM 0U           /* filter masks of a chunk: a bit for each filter left out */
+#define WITHOUT_CHECKSUM 1U
 
 /* The unfinished last chunk on disk. */
 enum tail {
@@ -31,6 +34,7 @@ struct track { /* one field of a stream, in one dataset */
 struct tape { /* one stream */
     struct stream_info info;
     uint64_t rows; /* appended */
+    bool ended;    /* info.total is news to the file */
     size_t n_tracks;
     struct track tracks[STREAM_FIELDS_MAX];
     hid_t names, values;                                     /* of metrics; HDF5_NONE without passes */
@@ -54,6 +58,16 @@ struct recording {
 /* Note in the file that only its first `bytes` bytes are in use, so that what a killed writer wrote behind
  * them is given back; 0: that is about to change. LOOM_EIO, with self->failed set. */
 int recording_write_used(struct recording *self, uint64_t bytes) LOOM_MUST_CHECK;
+
+/* HDF5's checksum of a chunk (fletcher32), as it stands behind it. */
+uint32_t recording_checksum(const unsigned char *data, size_t bytes);
+
+/* Whether track->dataset has the shape that the stream needs; takes over its extent, rank, and rows of a
+ * chunk. */
+bool recording_fits(struct track *track, const struct recording_shape *shape);
+
+/* Whether the superblock says that somebody writes, or was killed writing. */
+bool recording_is_open(int fd);
 
 /* How HDF5 is to handle the file; swmr: beside readers. The caller closes it; HDF5_NONE on failure. */
 hid_t recording_access(bool swmr);

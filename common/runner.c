@@ -52,7 +52,7 @@ bool runner_all_ended(const struct runner *self)
 
 int runner_wait(struct runner *self, int64_t timeout_ms)
 {
-    zmq_pollitem_t items[2 + 2 * STAGE_INPUTS_MAX];
+    zmq_pollitem_t items[4 + 2 * STAGE_INPUTS_MAX];
     int n = 0;
     void *own[] = {self->producer == NULL ? NULL : producer_router(self->producer),
                    self->producer == NULL ? NULL : producer_tap(self->producer)};
@@ -67,7 +67,14 @@ int runner_wait(struct runner *self, int64_t timeout_ms)
     for (size_t i = 0; i < self->options.n_taps; i++) {
         items[n++] = (zmq_pollitem_t){.socket = self->taps[i].socket, .events = ZMQ_POLLIN};
     }
-    if (zmq_poll(items, n, timeout_ms) < 0 && errno != EINTR) {
+    const struct stage_extent *outside = &self->extent;
+    if (self->stage->gather != NULL && outside->socket != NULL) {
+        items[n++] = (zmq_pollitem_t){.socket = outside->socket, .events = ZMQ_POLLIN};
+    }
+    if (self->stage->gather != NULL && outside->fd >= 0) {
+        items[n++] = (zmq_pollitem_t){.fd = outside->fd, .events = ZMQ_POLLIN};
+    }
+    if (zmq_poll(items, n, outside->more ? 0 : timeout_ms) < 0 && errno != EINTR) {
         return error_set(LOOM_EINTERNAL, "cannot wait for messages: %s", zmq_strerror(errno));
     }
     return 0;

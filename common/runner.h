@@ -26,10 +26,12 @@ struct runner {
     struct endpoint_context *endpoints;
     struct consumer *consumers[STAGE_INPUTS_MAX]; /* of the inputs */
     struct stream_info infos[STAGE_INPUTS_MAX];
+    uint64_t held[STAGE_INPUTS_MAX]; /* oldest frame that they held when they described themselves */
     struct tap_peer taps[STAGE_INPUTS_MAX];
     struct producer *producer;
-    struct stream_info output; /* of a leaf: id, pass and total only */
-    struct block out;          /* with buffers for a whole block */
+    struct stream_info output;  /* of a leaf: id, pass and total only */
+    struct stage_extent extent; /* of a source whose frames come from outside */
+    struct block out;           /* with buffers for a whole block */
     bool opened;
 
     struct checkpoints checkpoints;
@@ -39,8 +41,10 @@ struct runner {
     int64_t stop_ms; /* when it was first seen that we are asked to stop; 0: not yet */
     bool halted;     /* and since halt_ms nothing more is processed, and all is saved */
     int64_t halt_ms;
-    bool pass_open; /* frames of a pass have been processed whose end has not */
-    bool torn;      /* a hook failed within a block: the state belongs to no frame and must not be saved */
+    bool aligned;    /* all inputs stand at the same frame, or need not */
+    uint64_t needed; /* inner: first frame whose input the stage needs */
+    bool pass_open;  /* frames of a pass have been processed whose end has not */
+    bool torn;       /* a hook failed within a block: the state belongs to no frame and must not be saved */
 
     int64_t progress_ms;
     uint64_t progress_frame;
@@ -80,13 +84,20 @@ void runner_tear_down(struct runner *self); /* also after a set-up that failed h
 /* One block of a stage with passes. *did: there was input for a whole block, and room for its output. */
 int runner_process_block(struct runner *self, bool *did) LOOM_MUST_CHECK;
 
+/* Have the stage say what input it needs next: at the start, and after each block. */
+void runner_plan_input(struct runner *self);
+
+/* A source whose frames come from outside: take what has come, and offer it to the readers once described. */
+int runner_gather(struct runner *self) LOOM_MUST_CHECK;
+
 /* Take note of the end of streams that were described without one. */
 int runner_learn_totals(struct runner *self) LOOM_MUST_CHECK;
 
 /* The stream has ended within a pass, as was seen only afterwards: end the pass. */
 int runner_end_open_pass(struct runner *self) LOOM_MUST_CHECK;
 
-/* Whatever has come at each input of a leaf that only takes. */
+/* Whatever has come at each input of a leaf that only takes; before the first of it, once all have come,
+ * those that hold older frames than others are moved on. */
 int runner_process_inputs(struct runner *self, bool *did) LOOM_MUST_CHECK;
 
 int runner_pump_taps(struct runner *self) LOOM_MUST_CHECK;

@@ -18,11 +18,12 @@ static int connect_inputs(struct runner *self)
     const struct stage_options *options = &self->options;
     int status = 0;
     for (size_t i = 0; status == 0 && i < options->n_inputs; i++) {
+        bool late = options->join == JOIN_OLDEST || (options->join == JOIN_AUTO && self->stage->aligned);
         struct consumer_settings settings = {.endpoint = options->inputs[i],
-                                             .who = options->name,
+                                             .who = options->who[0] != '\0' ? options->who : options->name,
                                              .timeout_ms = (int64_t)(options->timeout_s * 1000),
                                              .patience_ms = (int64_t)(options->patience_s * 1000),
-                                             .join_oldest = options->join == JOIN_OLDEST};
+                                             .join_oldest = late};
         status = consumer_new(&self->consumers[i], self->endpoints, &settings);
     }
     for (size_t i = 0; status == 0 && i < options->n_taps; i++) {
@@ -49,7 +50,7 @@ static int bind_output(struct runner *self)
     }
     const struct stage_options *options = &self->options;
     char done_path[4096] = "";
-    if (runner_has_checkpoints(self)) {
+    if (runner_has_checkpoints(self) || self->stage->gather != NULL) {
         snprintf(done_path, sizeof done_path, "%s/checkpoints/%s.done", options->run, options->name);
     }
     struct producer_settings settings = {.endpoint = options->bind,
@@ -65,7 +66,8 @@ static int bind_output(struct runner *self)
     return producer_new(&self->producer, self->endpoints, &settings);
 }
 
-/* Wait until every producer has described its stream. */
+/* Wait until every producer has described its stream, and a source whose frames come from outside knows
+ * its own. */
 static int await_descriptions(struct runner *self)
 {
     for (;;) {
@@ -73,12 +75,17 @@ static int await_descriptions(struct runner *self)
         if (status == 0) {
             status = runner_pump_inputs(self);
         }
-        bool all = true;
+        if (status == 0) {
+            status = runner_gather(self);
+        }
+        bool all = self->stage->gather == NULL || self->extent.known;
         for (size_t i = 0; i < self->options.n_inputs; i++) {
             const struct stream_info *info = consumer_info(self->consumers[i]);
             all = all && info != NULL;
             if (info != NULL) {
+                uint64_t head;
                 self->infos[i] = *info;
+                consumer_held(self->consumers[i], &self->held[i], &head);
             }
         }
         if (status < 0 || all) {
@@ -113,6 +120,8 @@ static int configure(struct runner *self)
     const struct stage *stage = self->stage;
     self->context.inputs = self->infos;
     self->context.n_inputs = self->options.n_inputs;
+    self->context.held = self->held;
+    self->context.output = output;
     *output = (struct stream_info){.kind = stage->output, .dtype = STREAM_F4, .total = UINT64_MAX};
     if (self->options.n_inputs > 0) {
         output->pass = self->infos[0].pass;
@@ -135,8 +144,11 @@ static int configure(struct runner *self)
     uint64_t most = (uint64_t)self->options.block < fitting ? (uint64_t)self->options.block : fitting;
     output->block = output->block > 0 && output->block < most ? output->block : most;
     output->block = output->block == 0 ? 1 : output->block;
-    output->ring =
-        runner_is_source(self) ? UINT64_MAX : ((uint64_t)self->options.ring_mb << 20) / frame_bytes;
+    if (!runner_is_source(self)) {
+        output->ring = ((uint64_t)self->options.ring_mb << 20) / frame_bytes;
+    } else if (output->ring == 0) {
+        output->ring = UINT64_MAX;
+    }
     for (size_t f = 0; f < n_fields && !runner_is_source(self); f++) {
         self->out.fields[f] = calloc(output->block, fields[f].row_bytes);
         if (self->out.fields[f] == NULL) {
@@ -144,8 +156,10 @@ static int configure(struct runner *self)
                              (uintmax_t)output->block);
         }
     }
-    status = identity_hash(output->id, stage->name, output->body, stage->params, self->state, self->infos,
-                           self->options.n_inputs);
+    if (output->id[0] == '\0') {
+        status = identity_hash(output->id, stage->name, output->body, stage->params, self->state, self->infos,
+                               self->options.n_inputs);
+    }
     return status < 0 || stage->output == STREAM_NONE ? status : stream_info_check(output);
 }
 
@@ -157,8 +171,19 @@ static int start(struct runner *self)
     for (size_t i = 0; status == 0 && i < self->options.n_inputs; i++) {
         status = consumer_start(self->consumers[i], from[i], most, "");
     }
+    self->aligned = !self->stage->aligned;
+    for (size_t i = 1; i < self->options.n_inputs; i++) {
+        self->aligned = self->aligned || from[i] != from[0]; /* goes on with what it has begun */
+    }
+    if (status == 0 && runner_is_sequential(self) && self->options.n_inputs > 0) {
+        runner_plan_input(self);
+    }
     if (status == 0 && self->producer != NULL) {
-        status = producer_start(self->producer, &self->output, from[0]);
+        status = producer_start(self->producer, &self->output,
+                                self->stage->gather == NULL ? from[0] : self->extent.base);
+    }
+    if (status == 0) {
+        status = runner_gather(self);
     }
     if (status == 0 && runner_has_checkpoints(self) && self->checkpoints.count == 0) {
         status = runner_save_checkpoint(self);
@@ -183,6 +208,7 @@ int runner_set_up(struct runner *self)
     struct endpoint_keys keys = {options->curve_key, options->curve_peers};
     if (status == 0) {
         status = endpoint_context_new(&self->endpoints, &keys);
+        self->context.endpoints = self->endpoints;
     }
     if (status == 0) {
         status = bind_output(self);

@@ -77,6 +77,30 @@ static int end_pass(struct runner *self, struct block *out)
     return status;
 }
 
+void runner_plan_input(struct runner *self)
+{
+    uint64_t from = consumer_position(self->consumers[0]), end = UINT64_MAX;
+    self->needed = from;
+    if (self->stage->needs != NULL) {
+        self->stage->needs(&self->context, self->state, from, &self->needed, &end);
+        consumer_limit(self->consumers[0], self->needed > from ? from : end);
+    }
+}
+
+/* The next n frames of the input, or only their numbers if nobody needs more; in->n is 0 if they have not
+ * come. */
+static int take_input(struct runner *self, uint64_t n, struct block *in)
+{
+    struct consumer *consumer = self->consumers[0];
+    uint64_t from = consumer_position(consumer);
+    if (self->needed < from + n) {
+        return consumer_take(consumer, (size_t)n, in);
+    }
+    consumer_skip(consumer, from + n);
+    *in = (struct block){.seq = from, .n = (size_t)n};
+    return 0;
+}
+
 int runner_process_block(struct runner *self, bool *did)
 {
     struct consumer *consumer = self->consumers[0];
@@ -89,7 +113,7 @@ int runner_process_block(struct runner *self, bool *did)
     if (n == 0 || (self->producer != NULL && !producer_has_room(self->producer, output->block))) {
         return 0;
     }
-    int status = consumer_take(consumer, (size_t)n, &in);
+    int status = take_input(self, n, &in);
     if (status < 0 || in.n == 0) {
         return status;
     }
@@ -114,7 +138,24 @@ int runner_process_block(struct runner *self, bool *did)
     if (status == 0 && self->producer != NULL) {
         status = producer_append(self->producer, &self->out);
     }
+    runner_plan_input(self);
     return status == 0 ? runner_show_weights(self, pass_ended) : status;
+}
+
+int runner_gather(struct runner *self)
+{
+    if (self->stage->gather == NULL) {
+        return 0;
+    }
+    bool described = self->output.id[0] != '\0';
+    uint64_t ack = described ? producer_ack(self->producer) : 0;
+    self->extent = (struct stage_extent){.fd = -1, .total = UINT64_MAX};
+    int status = self->stage->gather(&self->context, self->state, ack, &self->extent);
+    if (status < 0 || !described) {
+        return status;
+    }
+    self->output.total = self->extent.total;
+    return producer_set_extent(self->producer, self->extent.base, self->extent.head, self->extent.total);
 }
 
 int runner_learn_totals(struct runner *self)
@@ -141,10 +182,34 @@ int runner_end_open_pass(struct runner *self)
     return open ? end_pass(self, &self->out) : 0;
 }
 
+/* Move all inputs to the oldest frame that every one of them still holds. */
+static void align_inputs(struct runner *self)
+{
+    uint64_t first = 0;
+    for (size_t i = 0; i < self->options.n_inputs; i++) {
+        uint64_t position = consumer_position(self->consumers[i]);
+        if (!consumer_settled(self->consumers[i])) {
+            return;
+        }
+        first = position > first ? position : first;
+    }
+    self->aligned = true;
+    for (size_t i = 0; i < self->options.n_inputs; i++) {
+        if (consumer_position(self->consumers[i]) < first) {
+            consumer_skip(self->consumers[i], first);
+            consumer_ack(self->consumers[i], first);
+            self->aligned = false; /* until what it holds there has come, too */
+        }
+    }
+}
+
 int runner_process_inputs(struct runner *self, bool *did)
 {
     int status = 0;
-    for (size_t i = 0; status == 0 && i < self->options.n_inputs; i++) {
+    if (!self->aligned) {
+        align_inputs(self);
+    }
+    for (size_t i = 0; status == 0 && self->aligned && i < self->options.n_inputs; i++) {
         struct block in;
         size_t n = consumer_ready(self->consumers[i]);
         if (n == 0) {

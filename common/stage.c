@@ -53,6 +53,9 @@ static bool is_finished(struct runner *self)
     if (self->producer != NULL && !producer_finished(self->producer)) {
         return false;
     }
+    if (self->stage->gather != NULL && self->extent.total == UINT64_MAX) {
+        return false; /* more may come, also if nobody reads it now */
+    }
     for (size_t i = 0; i < self->options.n_inputs; i++) {
         const struct consumer *consumer = self->consumers[i];
         if (!consumer_confirmed(consumer) && consumer_silence_ms(consumer) < FAREWELL_MS) {
@@ -67,6 +70,9 @@ static int turn(struct runner *self, bool *did)
 {
     *did = false;
     int status = self->producer == NULL ? 0 : producer_pump(self->producer);
+    if (status == 0) {
+        status = runner_gather(self);
+    }
     if (status == 0) {
         status = runner_pump_taps(self);
     }

@@ -39,6 +39,9 @@ static int write_attributes(struct layer_writer *file, const struct stage *stage
         }
     }
     int status = layer_write_integer(file, "frame", (int64_t)frame);
+    if (status == 0 && output->layer[0] != '\0') {
+        status = layer_write_text(file, "lineage", output->layer);
+    }
     for (const struct param *param = stage->params; status == 0 && param != NULL && param->name != NULL;
          param++) {
         status = write_param(file, param, state);

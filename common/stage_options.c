@@ -5,22 +5,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "identity.h"
 
 enum {
     KEY_IN = 0x100,
     KEY_TAP,
     KEY_SPEC,
-    KEY_PARAM
+    KEY_PARAM,
+    KEY_ALIAS = 0x1000
 }; /* beyond the printable characters: long options only */
 
 #define FIELD(member) offsetof(struct stage_options, member)
 
 static const char *const log_forms[] = {"text", "json", NULL};
-static const char *const joins[] = {"start", "oldest", NULL};
+static const char *const joins[] = {"auto", "start", "oldest", NULL};
 
 const struct param stage_options_table[] = {
     {"name", PARAM_TEXT, FIELD(name), "", 0, 0, "", "this stage's name in its run; empty: the kind of stage",
      NULL, PARAM_LOCAL},
+    {"who", PARAM_TEXT, FIELD(who), "", 0, 0, "",
+     "name under which it reads, by which producers know and wait for it; empty: its name", NULL,
+     PARAM_LOCAL},
     {"run", PARAM_PATH, FIELD(run), "runs/by-hand", 0, 0, "",
      "the run's folder, where layers, checkpoints, recordings and pictures go", NULL, PARAM_LOCAL},
     {"bind", PARAM_TEXT, FIELD(bind), "", 0, 0, "", "endpoint at which others fetch this stage's stream",
@@ -30,9 +37,10 @@ const struct param stage_options_table[] = {
     {"required", PARAM_TEXT, FIELD(required), "*", 0, 0, "",
      "names of the readers to wait for, with commas; *: whoever reads, while it is heard; empty: nobody",
      NULL, PARAM_LOCAL},
-    {"join", PARAM_CHOICE, FIELD(join), "start", 0, 0, "",
-     "where to begin to read: at the start of the stream, or at the oldest frame still held", joins,
-     PARAM_LOCAL},
+    {"join", PARAM_CHOICE, FIELD(join), "auto", 0, 0, "",
+     "where to begin to read: at the start of the stream, or at the oldest frame still held; auto: that for "
+     "record, else the start",
+     joins, PARAM_LOCAL},
     {"block", PARAM_INTEGER, FIELD(block), "256", 1, 1048576, "frames", "frames in one message", NULL,
      PARAM_LOCAL},
     {"ring", PARAM_INTEGER, FIELD(ring_mb), "64", 1, 65536, "MiB",
@@ -79,6 +87,12 @@ void stage_options_write_spec(const struct stage *stage, FILE *out)
     } else {
         fprintf(out, "\"%s\"", stream_kind_name(stage->output));
     }
+    fputs(",\n \"stdin\":", out);
+    fputs(stage->stdin_unless == NULL ? "null" : "[", out);
+    for (size_t i = 0; stage->stdin_unless != NULL && stage->stdin_unless[i] != NULL; i++) {
+        fprintf(out, "%s\"%s\"", i == 0 ? "" : ",", stage->stdin_unless[i]);
+    }
+    fputs(stage->stdin_unless == NULL ? "" : "]", out);
     fputs(",\n \"params\":", out);
     params_write_json(stage->params, out);
     fputs(",\n \"common\":", out);
@@ -121,10 +135,44 @@ static bool is_common(const struct param *param)
     return false;
 }
 
+static size_t count_aliases(const struct stage *stage)
+{
+    size_t n = 0;
+    while (stage->aliases != NULL && stage->aliases[n].param != NULL) {
+        n++;
+    }
+    return n;
+}
+
+static int alias_key(const struct stage *stage, size_t i)
+{
+    return stage->aliases[i].letter != 0 ? stage->aliases[i].letter : KEY_ALIAS + (int)i;
+}
+
+/* The parameter that an alias (ARGP_KEY_ARG: an argument without option) means, as its key; else the key
+ * itself. */
+static int resolve_alias(const struct parse *parse, int key)
+{
+    for (size_t a = 0; a < count_aliases(parse->stage); a++) {
+        const struct stage_alias *alias = &parse->stage->aliases[a];
+        bool bare = alias->name != NULL && alias->name[0] == '\0';
+        if (key != (bare ? ARGP_KEY_ARG : alias_key(parse->stage, a))) {
+            continue;
+        }
+        for (size_t i = 0; i < parse->n_params; i++) {
+            if (strcmp(parse->params[i]->name, alias->param) == 0) {
+                return bare && parse->given[i] ? key : KEY_PARAM + (int)i;
+            }
+        }
+    }
+    return key;
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct parse *parse = state->input;
     int status = 0;
+    key = resolve_alias(parse, key);
     if (key == KEY_IN) {
         status = append(parse->options->inputs, &parse->options->n_inputs, argument);
     } else if (key == KEY_TAP) {
@@ -224,11 +272,23 @@ static int parse_with(struct parse *parse, struct argp_option *options, int argc
         options[n++] = (struct argp_option){param->name, KEY_PARAM + (int)i, value_name(param),
                                             0,           help_text(param),   group};
     }
+    const char *bare = NULL;
+    for (size_t a = 0; a < count_aliases(parse->stage); a++) {
+        const struct stage_alias *alias = &parse->stage->aliases[a];
+        if (alias->name != NULL && alias->name[0] == '\0') {
+            bare = "[FILE]";
+        } else {
+            char *help = NULL;
+            const char *text = asprintf(&help, "the same as --%s", alias->param) < 0 ? NULL : help;
+            int key = alias_key(parse->stage, a);
+            options[n++] = (struct argp_option){alias->name, key, "VALUE", 0, text, 1};
+        }
+    }
     snprintf(doc, sizeof doc,
              "%s\vExit codes: 0 done, 64 bad usage, 65 bad input data, 69 peer unavailable, 70 internal "
              "error, 74 I/O error, 130 interrupted (state saved).",
              parse->stage->summary);
-    struct argp argp = {.options = options, .parser = parse_option, .doc = doc};
+    struct argp argp = {.options = options, .parser = parse_option, .args_doc = bare, .doc = doc};
     argp_err_exit_status = 64;
     argp_program_version = "loom " LOOM_VERSION;
     fold_dashes(argc, argv);
@@ -240,6 +300,25 @@ static int parse_with(struct parse *parse, struct argp_option *options, int argc
         return error_set(LOOM_EUSAGE, "the command line cannot be understood: %s", strerror(failed));
     }
     return parse->request == STAGE_SPEC ? 0 : check_given(parse);
+}
+
+/* A recorder without a name is a guest at somebody's pipeline: it must not be taken for a reader of that,
+ * whatever name that has. Started again in the same way it has the same name again. */
+static int choose_who(const struct stage *stage, int argc, char **argv, struct stage_options *options)
+{
+    char text[4096] = "", id[STREAM_ID_BYTES];
+    if (!stage->aligned || options->name[0] != '\0' || options->who[0] != '\0') {
+        return 0;
+    }
+    size_t n = getcwd(text, sizeof text) == NULL ? 0 : strlen(text) + 1;
+    for (int i = 1; i < argc && n < sizeof text; i++) {
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s\n", argv[i]);
+    }
+    identity_of_bytes(id, text, n < sizeof text ? n : sizeof text);
+    snprintf(text, sizeof text, "%s-%.8s", stage->name, id);
+    free(options->who);
+    options->who = strdup(text);
+    return options->who == NULL ? error_set(LOOM_EINTERNAL, "out of memory for the options") : 0;
 }
 
 int stage_options_parse(const struct stage *stage, int argc, char **argv, struct stage_options *options,
@@ -255,7 +334,7 @@ int stage_options_parse(const struct stage *stage, int argc, char **argv, struct
     if (status < 0) {
         return status;
     }
-    struct argp_option *list = calloc(parse.n_params + 4, sizeof *list);
+    struct argp_option *list = calloc(parse.n_params + count_aliases(stage) + 4, sizeof *list);
     parse.params = calloc(parse.n_params, sizeof *parse.params);
     parse.given = calloc(parse.n_params, sizeof *parse.given);
     if (list == NULL || parse.params == NULL || parse.given == NULL) {
@@ -267,6 +346,9 @@ int stage_options_parse(const struct stage *stage, int argc, char **argv, struct
     }
     status = parse_with(&parse, list, argc, argv);
     *request = parse.request;
+    if (status == 0) {
+        status = choose_who(stage, argc, argv, options);
+    }
     if (status == 0 && options->name[0] == '\0') {
         status = params_set(&stage_options_table[0], options, stage->name);
     }

@@ -9,10 +9,11 @@
 #include "stage.h"
 
 enum log_form { LOG_TEXT, LOG_JSON };
-enum join { JOIN_START, JOIN_OLDEST };
+enum join { JOIN_AUTO, JOIN_START, JOIN_OLDEST };
 
 struct stage_options {
     char *name;     /* in the run */
+    char *who;      /* as a reader; "": its name */
     char *run;      /* folder */
     char *bind;     /* endpoint of the stream made here */
     char *bind_tap; /* and of its tap */

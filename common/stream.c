@@ -29,6 +29,7 @@ size_t stream_fields(const struct stream_info *info, struct stream_field fields[
         fields[n++] = (struct stream_field){"data", info->grid_x * info->grid_y * sizeof(float)};
         break;
     case STREAM_NONE:
+    case STREAM_ANY:
         break;
     }
     return n;
@@ -59,6 +60,8 @@ const char *stream_kind_name(enum stream_kind kind)
         return "codes";
     case STREAM_ACTIVATIONS:
         return "activations";
+    case STREAM_ANY:
+        return "any";
     case STREAM_NONE:
         break;
     }
@@ -130,6 +133,9 @@ int stream_info_check(const struct stream_info *info)
     }
     if (status == LOOM_OK) {
         status = check_text("body", info->body, sizeof info->body);
+    }
+    if (status == LOOM_OK) {
+        status = check_text("layer", info->layer, sizeof info->layer);
     }
     if (status != LOOM_OK) {
         return status;

@@ -17,12 +17,14 @@ enum stream_kind {
     STREAM_FRAMES, /* pictures: data n x height x width, u1 (value / 255) or f4; at n x 2 i4 (x, y), optional */
     STREAM_CODES,       /* sparse codes: index n x k u4 (ascending), value n x k f4 */
     STREAM_ACTIVATIONS, /* data n x M f4 */
+    STREAM_ANY, /* no stream has it: the output of a source whose kind shows when it is configured */
 };
 
 enum stream_dtype { STREAM_U1, STREAM_F4 };
 
 #define STREAM_ID_BYTES 33   /* 32 hexadecimal digits and a NUL */
 #define STREAM_NAME_BYTES 64 /* a stage's name in the run, with its NUL */
+#define STREAM_LAYER_BYTES 1024 /* the ids of about 30 layers, with spaces and a NUL */
 #define STREAM_FIELDS_MAX 2
 #define STREAM_METRICS_MAX 16
 #define STREAM_METRIC_NAME_BYTES 48
@@ -34,12 +36,14 @@ struct stream_info {
     char body
         [STREAM_NAME_BYTES]; /* what computed it, where several could: cpu, reference...; what follows a '-'
                                      (cpu-avx2) does not change the bits; "" : only one could */
+    char layer[STREAM_LAYER_BYTES]; /* codes: which layer makes them (lineage.h); "": not told */
     enum stream_kind kind;
     enum stream_dtype dtype; /* of `data` of frames; STREAM_F4 otherwise */
     size_t height, width;    /* frames: of the picture */
     size_t winners;          /* codes: k */
     size_t grid_x, grid_y;   /* codes: of the N sparse units; activations: of the M units */
     bool at;                 /* frames: positions travel along */
+    bool repeats;            /* every pass shows the same frames */
     uint64_t pass;           /* frames a pass; 0: no passes */
     uint64_t total;          /* frames in all; UINT64_MAX: no end known */
     uint64_t block;          /* frames a message at most */

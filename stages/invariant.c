@@ -22,16 +22,17 @@ struct invariant_stage {
     int64_t radius, winners, normalize_every, seed;
     double strength, leak, active_rate, inactive_rate, smooth_rate, reconstruction_rate, init;
     char *layer;
-    bool frozen;
+    bool frozen, other_input;
     int backend; /* enum kernel_backend */
 
     struct invariant *kernel;
     struct layer_start start;
-    int64_t frames;  /* that this layer has seen in its life */
-    size_t M, N;     /* units here, and in the sparse layer below */
-    size_t k;        /* winners of the sparse layer */
-    float *weights;  /* M x N: as last copied out of the kernel */
-    float *coverage; /* N */
+    char input_layer[STREAM_ID_BYTES]; /* sparse layer on whose codes this one has learned */
+    int64_t frames;                    /* that this layer has seen in its life */
+    size_t M, N;                       /* units here, and in the sparse layer below */
+    size_t k;                          /* winners of the sparse layer */
+    float *weights;                    /* M x N: as last copied out of the kernel */
+    float *coverage;                   /* N */
     float *residual; /* of a block: |s - r|^2 and |s|^2 over the active units of each code */
     size_t capacity; /* frames that residual holds */
     double error;    /* of the pass so far, over the active units: sum of |s - r|^2 ... */
@@ -69,6 +70,9 @@ static const struct param params[] = {
     {"layer", PARAM_PATH, FIELD(layer), "", 0, 0, "", "layer file to start from; empty: random weights", NULL,
      0},
     {"frozen", PARAM_BOOLEAN, FIELD(frozen), "false", 0, 0, "", "do not learn", NULL, 0},
+    {"other_input", PARAM_BOOLEAN, FIELD(other_input), "false", 0, 0, "",
+     "take up the layer even if it was trained on another sparse layer than the one it reads now", NULL,
+     PARAM_LOCAL},
     {"backend", PARAM_CHOICE, FIELD(backend), "auto", 0, 0, "", "which body computes", layer_backends, 0},
     {.name = NULL},
 };
@@ -117,10 +121,17 @@ static int configure(const struct stage_context *context, void *state, struct st
                                         .grid = self->grid,
                                         .inputs = self->N,
                                         .rule = rules[self->rule],
-                                        .input = input->id};
+                                        .input = input,
+                                        .other_input = self->other_input};
     status = layer_start(&self->start, self->weights, self->layer, &wanted, init, self->seed);
+    if (self->frozen && self->layer[0] != '\0') {
+        memcpy(self->input_layer, self->start.input_layer, sizeof self->input_layer);
+    } else {
+        layer_of(self->input_layer, input);
+    }
     invariant_set_weights(self->kernel, self->weights);
     self->frames = self->start.frames;
+    output->repeats = self->frozen && input->repeats; /* its state begins anew with every pass */
     output->grid_x = (size_t)self->grid.x;
     output->grid_y = (size_t)self->grid.y;
     snprintf(output->body, sizeof output->body, "%s", invariant_body(self->kernel));
@@ -253,6 +264,9 @@ static int save(const struct stage_context *context, void *state, struct layer_w
     }
     if (status == 0) {
         status = layer_write_text(file, "parent", self->start.parent);
+    }
+    if (status == 0) {
+        status = layer_write_text(file, "input_layer", self->input_layer);
     }
     return status < 0 ? status : layer_write_integer(file, "frames", self->frames);
 }

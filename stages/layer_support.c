@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "identity.h"
 #include "kernels/kernel.h"
+#include "lineage.h"
 #include "log.h"
 #include "random.h"
 
@@ -45,20 +47,58 @@ static int check_file(const struct layer_reader *file, const struct layer_wanted
     return status;
 }
 
-/* A layer means something only above the layer that it was trained on. Whether that is the one below it now
- * cannot be told from the streams' ids: those change with everything that the layer below starts from, so
- * also wherever a run goes on with both layers of an earlier one, which is as it should be. So it is said, and
- * not refused. */
-static int compare_input(const struct layer_reader *file, const struct layer_wanted *wanted)
+/* A text attribute, "" if the file has none. */
+static void read_optional(const struct layer_reader *file, const char *name, char *text, size_t size)
 {
-    char input[64];
-    int status = wanted->input == NULL ? 0 : layer_read_text(file, "input", input, sizeof input);
-    if (status == 0 && wanted->input != NULL && strcmp(input, wanted->input) != 0) {
-        log_info(
-            "'%s' was trained on stream %s, and now reads stream %s: see that the layer below is the same",
-            layer_path(file), input, wanted->input);
+    if (layer_read_text(file, name, text, size) != LOOM_OK) {
+        text[0] = '\0';
     }
-    return status;
+}
+
+/* The lineage of the layer in the file; files that tell none tell at least their stream. */
+static void read_lineage(const struct layer_reader *file, struct layer_start *start)
+{
+    read_optional(file, "lineage", start->lineage, sizeof start->lineage);
+    if (start->lineage[0] == '\0') {
+        char parent[STREAM_ID_BYTES];
+        read_optional(file, "parent", parent, sizeof parent);
+        lineage_begin(start->lineage, start->parent, parent);
+    }
+}
+
+/* A layer means something only above the layer on whose codes it was trained, or above one that has learned on
+ * from that: the units of any other are in another order. */
+static int check_input(const struct layer_reader *file, const struct layer_wanted *wanted,
+                       struct layer_start *start)
+{
+    const struct stream_info *now = wanted->input;
+    char id[STREAM_ID_BYTES], said[STREAM_ID_BYTES];
+    if (now == NULL) {
+        return 0;
+    }
+    read_optional(file, "input", said, sizeof said);
+    read_optional(file, "input_layer", start->input_layer, sizeof start->input_layer);
+    if (start->input_layer[0] == '\0') {
+        memcpy(start->input_layer, said, sizeof said);
+    }
+    if (lineage_has(now->layer, start->input_layer) || strcmp(now->id, said) == 0) {
+        return 0;
+    }
+    layer_of(id, now);
+    const char *trained = start->input_layer[0] == '\0' ? "(not told)" : start->input_layer;
+    const char *untold = now->layer[0] == '\0' ? ", a stream that does not say which layer makes it" : "";
+    if (wanted->other_input) {
+        log_warning(
+            "'%s' was trained on codes of sparse layer %s, and goes on with those of %s (from '%s'%s), as "
+            "other_input asks",
+            layer_path(file), trained, id, now->name, untold);
+        return 0;
+    }
+    return error_set(
+        LOOM_EDATA,
+        "'%s' was trained on codes of sparse layer %s, but '%s' gives those of sparse layer %s%s; "
+        "name the layer that was trained on it, or set other_input=true to go on all the same",
+        layer_path(file), trained, now->name, id, untold);
 }
 
 static int from_file(struct layer_start *start, float *weights, const char *path,
@@ -87,7 +127,8 @@ static int from_file(struct layer_start *start, float *weights, const char *path
         status = layer_read_integer(file, "frames", &start->frames);
     }
     if (status == 0) {
-        status = compare_input(file, wanted);
+        read_lineage(file, start);
+        status = check_input(file, wanted, start);
     }
     layer_reader_destroy(&file);
     return status;
@@ -113,6 +154,25 @@ int layer_start(struct layer_start *start, float *weights, const char *path,
     }
     free(row);
     return 0;
+}
+
+void layer_tell(struct stream_info *output, const struct layer_start *start, bool frozen,
+                const float *weights, size_t n)
+{
+    char id[STREAM_ID_BYTES];
+    if (!frozen) {
+        lineage_begin(output->layer, output->id, start->lineage);
+    } else if (start->lineage[0] != '\0') {
+        memcpy(output->layer, start->lineage, sizeof output->layer);
+    } else {
+        identity_of_bytes(id, weights, n * sizeof *weights);
+        lineage_begin(output->layer, id, "");
+    }
+}
+
+void layer_of(char id[STREAM_ID_BYTES], const struct stream_info *codes)
+{
+    lineage_newest(id, codes->layer[0] != '\0' ? codes->layer : codes->id);
 }
 
 const char *const layer_backends[] = {"auto", "cpu", "cuda", "reference", NULL};

@@ -2,35 +2,48 @@
 #ifndef LOOM_STAGES_LAYER_SUPPORT_H
 #define LOOM_STAGES_LAYER_SUPPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "error.h"
 #include "layer.h"
 #include "params.h"
+#include "stream.h"
 
 /* Where a layer's weights came from. */
 struct layer_start {
-    char parent[64]; /* stream id of the layer file it started from; "" if drawn at random */
-    int64_t frames;  /* frames that layer had seen */
+    char parent[64];                  /* stream id of the layer file it started from; "" if drawn at random */
+    int64_t frames;                   /* frames that layer had seen */
+    char lineage[STREAM_LAYER_BYTES]; /* of that layer (lineage.h); "" if drawn at random */
+    char input_layer
+        [STREAM_ID_BYTES]; /* layer on whose codes that layer was trained; "": on none, or not known */
 };
 
 /* What a layer file must be, to be started from. */
 struct layer_wanted {
-    const char *stage; /* kind of stage that wrote it */
-    struct grid grid;  /* of its units: as many rows of weights, in that order */
-    size_t inputs;     /* columns of weights */
-    const char *rule;  /* by which it has learned; NULL: there is but one */
-    const char
-        *input; /* id of the stream that is read now; NULL: it does not matter on which it was trained */
+    const char *stage;               /* kind of stage that wrote it */
+    struct grid grid;                /* of its units: as many rows of weights, in that order */
+    size_t inputs;                   /* columns of weights */
+    const char *rule;                /* by which it has learned; NULL: there is but one */
+    const struct stream_info *input; /* codes that are read now; NULL: no matter what it was trained on */
+    bool other_input;                /* no matter either, but log it */
 };
 
 /* Fill weights (grid.x * grid.y rows of `inputs`, the caller's) from the layer file `path`, which must be as
  * wanted; or, if path is "", with init * U[0, 1) drawn in row order from sequence RANDOM_WEIGHTS of `seed`
  * (random.h says how NumPy draws the same). LOOM_EDATA with what the file is and what was wanted if it does
- * not fit or lacks an attribute. A layer that was trained on another stream is only logged. */
+ * not fit or lacks an attribute, or was trained on codes of another layer than `input` comes from. */
 int layer_start(struct layer_start *start, float *weights, const char *path,
                 const struct layer_wanted *wanted, double init, int64_t seed) LOOM_MUST_CHECK;
+
+/* Say in *output, whose id is known, which layer makes it: while it learns, a new one that started from
+ * `start`; frozen, the one of the file, or that of these n weights. */
+void layer_tell(struct stream_info *output, const struct layer_start *start, bool frozen,
+                const float *weights, size_t n);
+
+/* The layer that makes these codes: the newest of their lineage, else their stream's id. */
+void layer_of(char id[STREAM_ID_BYTES], const struct stream_info *codes);
 
 /* The words of parameter `backend`, in the order of enum kernel_backend, NULL at the end. */
 extern const char *const layer_backends[];

@@ -2,7 +2,9 @@
  *
  * The file is this stage's own durable store: what a flush has put there is acknowledged, and a restarted
  * stage goes on behind it. Frames outside of the wanted window are passed over; the producers are asked to
- * begin with its first one.
+ * begin with its first one. A recorder that comes when streams are under way begins with the oldest frame
+ * that all of them still hold, and says so; behind its first frame a file has no gaps: if frames are lost
+ * to a recorder that is too slow, it ends there.
  *
  * Limits: all streams of one file must agree in the length of their passes and in all; streams that do not
  * belong together need a recorder each. */
@@ -10,9 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "durable_file.h"
+#include "log.h"
 #include "recording.h"
+#include "recording_read.h"
 #include "stage.h"
 
 #define PIPELINE_BYTES_MAX ((size_t)1 << 20)
@@ -24,12 +29,17 @@ struct record_stage {
     int64_t first;  /* frame kept first */
     int64_t frames; /* how many to keep; 0: all */
 
-    char *path;                      /* the file, chosen */
-    struct recording *recording;     /* NULL once it is closed */
+    char *path;     /* the file, chosen */
+    uint64_t start; /* frame of its first row */
+    struct recording
+        *recording; /* NULL before the first frame has come, if that is not known before; and once closed */
+    bool closed;
     uint64_t rows[STAGE_INPUTS_MAX]; /* recorded of each input */
 };
 
 #define FIELD(member) offsetof(struct record_stage, member)
+
+static const struct stage_alias aliases[] = {{'o', "output", "file"}, {.param = NULL}};
 
 static const struct param params[] = {
     {"file", PARAM_PATH, FIELD(file), "", 0, 0, "",
@@ -43,7 +53,7 @@ static const struct param params[] = {
 /* The first frame behind the window. */
 static uint64_t window_end(const struct record_stage *self)
 {
-    return self->frames == 0 ? UINT64_MAX : (uint64_t)self->first + (uint64_t)self->frames;
+    return self->frames == 0 ? UINT64_MAX : self->start + (uint64_t)self->frames;
 }
 
 static int open_stage(const struct stage_context *context, void *state)
@@ -102,6 +112,31 @@ static char *read_pipeline(const char *run)
     return text;
 }
 
+/* Open the file, with frame self->start as its first. */
+static int open_file(const struct stage_context *context, struct record_stage *self)
+{
+    char *text = read_pipeline(context->run);
+    if (text == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory for the pipeline's text");
+    }
+    int status = recording_new(&self->recording, self->path, context->inputs, context->n_inputs, self->start,
+                               text, self->rows);
+    free(text);
+    return status;
+}
+
+/* Where a file that is there already begins, if that was left to its first recorder. */
+static int find_start(struct record_stage *self)
+{
+    struct recording_reader *file = NULL;
+    int status = recording_reader_new(&file, self->path);
+    if (status == 0 && recording_reader_first(file) > self->start) {
+        self->start = recording_reader_first(file);
+    }
+    recording_reader_destroy(&file);
+    return status;
+}
+
 static int configure(const struct stage_context *context, void *state, struct stream_info *output)
 {
     (void)output;
@@ -110,14 +145,15 @@ static int configure(const struct stage_context *context, void *state, struct st
     if (status < 0) {
         return status;
     }
-    char *text = read_pipeline(context->run);
-    if (text == NULL) {
-        return error_set(LOOM_EINTERNAL, "out of memory for the pipeline's text");
+    self->start = (uint64_t)self->first;
+    bool there = access(self->path, F_OK) == 0, whole = true;
+    if (there) {
+        status = find_start(self);
     }
-    status = recording_new(&self->recording, self->path, context->inputs, context->n_inputs,
-                           (uint64_t)self->first, text, self->rows);
-    free(text);
-    return status;
+    for (size_t i = 0; i < context->n_inputs; i++) {
+        whole = whole && context->held[i] <= self->start;
+    }
+    return status < 0 ? status : there || whole ? open_file(context, self) : 0;
 }
 
 /* Go on behind what is recorded; a stream whose window is full is over. */
@@ -126,7 +162,7 @@ static int resume(const struct stage_context *context, void *state, uint64_t *fr
     const struct record_stage *self = state;
     for (size_t i = 0; i < context->n_inputs; i++) {
         uint64_t total = context->inputs[i].total;
-        from[i] = (uint64_t)self->first + self->rows[i];
+        from[i] = self->start + self->rows[i];
         if (from[i] >= window_end(self) && total != UINT64_MAX) {
             from[i] = total;
         }
@@ -139,15 +175,25 @@ static int process(const struct stage_context *context, void *state, size_t port
 {
     (void)out;
     struct record_stage *self = state;
-    uint64_t next = (uint64_t)self->first + self->rows[port]; /* frame wanted */
+    if (self->recording == NULL) { /* all inputs begin with this frame */
+        self->start = in->seq > self->start ? in->seq : self->start;
+        int opened = open_file(context, self);
+        if (opened < 0) {
+            return opened;
+        }
+    }
+    uint64_t next = self->start + self->rows[port]; /* frame wanted */
     uint64_t end = in->seq + in->n;
     uint64_t end_wanted = end < window_end(self) ? end : window_end(self);
     if (end <= next || next >= end_wanted) {
         return 0;
     }
     if (in->seq > next) {
-        return error_set(LOOM_EDATA, "%s sent frame %" PRIu64 " where frame %" PRIu64 " was due",
-                         context->inputs[port].name, in->seq, next);
+        return error_set(LOOM_EDATA,
+                         "frames %" PRIu64 " to %" PRIu64
+                         " of %s are no longer held: %s ends before them; record what "
+                         "follows in another file",
+                         next, in->seq - 1, context->inputs[port].name, self->path);
     }
     struct stream_field fields[STREAM_FIELDS_MAX];
     size_t n_fields = stream_fields(&context->inputs[port], fields);
@@ -172,19 +218,50 @@ static int flush(const struct stage_context *context, void *state)
     return self->recording == NULL ? 0 : recording_flush(self->recording);
 }
 
+/* Say exactly what is in the file. */
+static void tell(const struct stage_context *context, const struct record_stage *self)
+{
+    for (size_t i = 0; i < context->n_inputs; i++) {
+        const struct stream_info *info = &context->inputs[i];
+        if (self->rows[i] == 0) {
+            log_info("%s holds no frame of %s", self->path, info->name);
+        } else {
+            log_info("%s holds frames %" PRIu64 " to %" PRIu64 " of %s (%s)%s", self->path, self->start,
+                     self->start + self->rows[i] - 1, info->name, stream_kind_name(info->kind),
+                     self->start == 0 && self->rows[i] == info->total ? ", the whole stream" : "");
+        }
+    }
+}
+
+static int close_file(const struct stage_context *context, struct record_stage *self)
+{
+    if (self->recording == NULL) {
+        return 0;
+    }
+    int status = recording_close(&self->recording);
+    self->closed = true;
+    if (status == 0) {
+        tell(context, self);
+    }
+    return status;
+}
+
 /* The end of the streams: nothing more comes. */
 static int drain(const struct stage_context *context, void *state)
 {
-    (void)context;
     struct record_stage *self = state;
-    return recording_close(&self->recording);
+    int status =
+        self->recording == NULL && !self->closed ? open_file(context, self) : 0; /* no frame has come */
+    for (size_t i = 0; status == 0 && i < context->n_inputs; i++) {
+        recording_set_total(self->recording, i, context->inputs[i].total);
+    }
+    return status < 0 ? status : close_file(context, self);
 }
 
 static void close_stage(const struct stage_context *context, void *state)
 {
-    (void)context;
     struct record_stage *self = state;
-    if (self->recording != NULL && recording_close(&self->recording) < 0) {
+    if (close_file(context, self) < 0) {
         log_error("%s", error_message());
     }
     free(self->path);
@@ -200,6 +277,8 @@ static const struct stage stage = {
     .output = STREAM_NONE,
     .state_bytes = sizeof(struct record_stage),
     .params = params,
+    .aliases = aliases,
+    .aligned = true,
     .open = open_stage,
     .configure = configure,
     .resume = resume,

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "code_cache.h"
+#include "identity.h"
 #include "kernels/measure.h"
 #include "kernels/sparse.h"
 #include "layer_support.h"
@@ -17,19 +19,28 @@ struct sparse_stage {
     char *layer;
     bool frozen;
     int backend; /* enum kernel_backend */
+    int cache;   /* enum cache */
+    char *cache_folder;
+    int64_t cache_mb;
 
     struct sparse *kernel;
     struct layer_start start;
-    int64_t frames;  /* that this layer has seen in its life */
-    size_t P, N;     /* pixels of a frame, units */
-    float *weights;  /* N x P: as last copied out of the kernel */
-    float *input;    /* frames of a block as floats */
-    float *residual; /* of a block: |v - r|^2 and |v|^2 of each frame */
-    size_t capacity; /* frames that input and residual hold */
-    double error;    /* of the pass so far: sum of |v - r|^2 ... */
-    double energy;   /* ... and of |v|^2 */
-    double *usage;   /* N: times each unit won in the pass so far */
+    int64_t frames;           /* that this layer has seen in its life */
+    size_t P, N;              /* pixels of a frame, units */
+    float *weights;           /* N x P: as last copied out of the kernel */
+    float *input;             /* frames of a block as floats */
+    float *residual;          /* of a block: |v - r|^2 and |v|^2 of each frame */
+    size_t capacity;          /* frames that input and residual hold */
+    double error;             /* of the pass so far: sum of |v - r|^2 ... */
+    double energy;            /* ... and of |v|^2 */
+    double *usage;            /* N: times each unit won in the pass so far */
+    struct code_cache *known; /* what is known of the codes; NULL: nothing, and nothing is kept */
+    bool asked;               /* whether it has been tried to make that */
 };
+
+enum cache { CACHE_AUTO, CACHE_OFF };
+
+static const char *const caches[] = {"auto", "off", NULL};
 
 #define FIELD(member) offsetof(struct sparse_stage, member)
 
@@ -51,6 +62,13 @@ static const struct param params[] = {
     {"threads", PARAM_INTEGER, FIELD(threads), "1", 1, SPARSE_THREADS_MAX, "",
      "threads that share the work; no result depends on it", NULL, PARAM_LOCAL},
     {"backend", PARAM_CHOICE, FIELD(backend), "auto", 0, 0, "", "which body computes", layer_backends, 0},
+    {"cache", PARAM_CHOICE, FIELD(cache), "auto", 0, 0, "",
+     "auto: a frozen layer computes the codes of a stream once and keeps them in a file; off: every time",
+     caches, PARAM_LOCAL},
+    {"cache_folder", PARAM_PATH, FIELD(cache_folder), "", 0, 0, "",
+     "where such files lie; empty: loom-cache beside the run's folder", NULL, PARAM_LOCAL},
+    {"cache_size", PARAM_INTEGER, FIELD(cache_mb), "1024", 1, 1048576, "MiB",
+     "to which that folder may grow; then what has not been used for longest is deleted", NULL, PARAM_LOCAL},
     {.name = NULL},
 };
 
@@ -87,9 +105,14 @@ static int configure(const struct stage_context *context, void *state, struct st
     sparse_set_weights(self->kernel, self->weights);
     self->frames = self->start.frames;
     output->winners = config.k;
+    output->repeats = self->frozen && input->repeats;
     output->grid_x = config.Kx;
     output->grid_y = config.Ky;
     snprintf(output->body, sizeof output->body, "%s", sparse_body(self->kernel));
+    if (status == 0) {
+        status = identity_hash(output->id, "sparse", output->body, params, self, input, 1);
+    }
+    layer_tell(output, &self->start, self->frozen, self->weights, self->N * self->P);
     return status;
 }
 
@@ -124,6 +147,24 @@ static const float *to_floats(struct sparse_stage *self, const struct stream_inf
     return self->input;
 }
 
+/* A frozen layer makes the same of the same frames: it needs none of which it knows that. */
+static void needs(const struct stage_context *context, void *state, uint64_t from, uint64_t *first,
+                  uint64_t *end)
+{
+    struct sparse_stage *self = state;
+    if (self->frozen && self->cache == CACHE_AUTO && !self->asked) {
+        self->asked = true;
+        const struct code_cache_settings settings = {.folder = self->cache_folder,
+                                                     .run = context->run,
+                                                     .name = context->name,
+                                                     .limit_bytes = (uint64_t)self->cache_mb << 20};
+        self->known = code_cache_new(&settings, context->output);
+    }
+    if (self->known != NULL) {
+        code_cache_needs(self->known, from, first, end);
+    }
+}
+
 static int begin_pass(const struct stage_context *context, void *state)
 {
     (void)context;
@@ -153,6 +194,13 @@ static int process(const struct stage_context *context, void *state, size_t port
     if (status < 0) {
         return status;
     }
+    if (in->fields[0] == NULL) { /* not needed */
+        status = code_cache_take(self->known, in->seq, in->n, out->fields[0], out->fields[1], self->residual);
+        if (status == 0) {
+            add_up(self, out);
+        }
+        return status;
+    }
     const float *frames = to_floats(self, &context->inputs[port], in);
     status = self->frozen
                  ? sparse_encode(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n)
@@ -166,6 +214,9 @@ static int process(const struct stage_context *context, void *state, size_t port
     }
     self->frames += self->frozen ? 0 : (int64_t)in->n;
     add_up(self, out);
+    if (self->known != NULL) {
+        code_cache_put(self->known, out, self->residual);
+    }
     return 0;
 }
 
@@ -211,6 +262,9 @@ static int save(const struct stage_context *context, void *state, struct layer_w
     (void)context;
     struct sparse_stage *self = state;
     double error[] = {self->error, self->energy};
+    if (self->known != NULL) {
+        code_cache_flush(self->known);
+    }
     sparse_get_weights(self->kernel, self->weights);
     int status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
     if (status == 0) {
@@ -263,6 +317,7 @@ static void close_stage(const struct stage_context *context, void *state)
 {
     (void)context;
     struct sparse_stage *self = state;
+    code_cache_destroy(&self->known);
     sparse_destroy(&self->kernel);
     free(self->weights);
     free(self->usage);
@@ -280,6 +335,7 @@ static const struct stage stage = {
     .state_bytes = sizeof(struct sparse_stage),
     .params = params,
     .configure = configure,
+    .needs = needs,
     .begin_pass = begin_pass,
     .process = process,
     .end_pass = end_pass,

@@ -225,6 +225,44 @@ static void test_draw_letters_need_a_font(void **state)
     text_destroy(&text);
 }
 
+/* Number of pixels of this shade. */
+static size_t count_shade(const struct image *image, uint8_t shade)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < image->width * image->height; i++) {
+        n += image->pixels[i] == shade;
+    }
+    return n;
+}
+
+static void test_draw_sheet_has_one_scale_for_all(void **state)
+{
+    (void)state;
+    float full[400], half[400];
+    for (size_t i = 0; i < 400; i++) {
+        full[i] = i == 7 ? 50 : 1; /* a large one does not make the others pale */
+        half[i] = 0.5F;
+    }
+    const struct draw_map shape = {.grid_x = 1, .grid_y = 1, .tile_width = 20, .tile_height = 20};
+    struct draw_map maps[3] = {shape, shape, {.subtitle = "none"}};
+    maps[0].data = full;
+    maps[1].data = half;
+    const struct draw_sheet sheet = {.maps = maps, .n = 3, .columns = 2};
+    struct image image;
+    assert_int_equal(draw_sheet(&image, &sheet, NULL), LOOM_OK);
+    const size_t scale = 42, map = 400 * scale * scale; /* 1200 / sqrt(2) / 20 */
+    assert_in_range(count_shade(&image, 0), map,
+                    map + 100000 / scale); /* all of the first, and some of the bar */
+    assert_in_range(count_shade(&image, 0x96), map * 9 / 10, map * 11 / 10); /* half of it, and frames */
+    assert_true(image.width > 2 * 20 * scale && image.height > 2 * 20 * scale);
+    image_fini(&image);
+
+    const struct draw_sheet empty = {.maps = &maps[2], .n = 1, .columns = 5};
+    assert_int_equal(draw_sheet(&image, &empty, NULL), LOOM_OK);
+    assert_int_equal(count_shade(&image, 150) > 0, 1); /* a frame around nothing */
+    image_fini(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_draw_tells_of_strange_numbers),
         cmocka_unit_test(test_draw_labelled_holds_the_map),
         cmocka_unit_test(test_draw_letters_need_a_font),
+        cmocka_unit_test(test_draw_sheet_has_one_scale_for_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

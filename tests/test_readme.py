@@ -33,7 +33,7 @@ def takes(param):
 
 class Readme(unittest.TestCase):
     def test_lists_every_parameter(self):
-        for stage in ("generate", "sparse", "invariant", "record", "render", "skeleton"):
+        for stage in ("generate", "images", "ingest", "sparse", "invariant", "record", "replay", "render", "skeleton"):
             spec = json.loads(subprocess.check_output([os.path.join(BIN, "loom-" + stage), "--spec"]))
             section = re.search(rf"^\*\*{stage}\*\*.*?(?=^\*\*)", README, re.MULTILINE | re.DOTALL)
             self.assertIsNotNone(section, f"no section on {stage}")

@@ -10,7 +10,12 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config
     libfreetype-dev fonts-dejavu-core)
 # shellcheck disable=SC2034
 test_packages=(libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev llvm shellcheck hdf5-tools procps
-    python3 python3-numpy python3-zmq python3-msgpack python3-h5py python3-pil)
+    python3 python3-numpy python3-zmq python3-msgpack python3-h5py python3-pil ffmpeg
+    python3-nbclient python3-ipykernel python3-matplotlib python3-tqdm) # the last four run the notebook
+# shellcheck disable=SC2034
+bench_packages=(python3 python3-numpy python3-h5py python3-matplotlib libopenblas0-pthread) # NumPy's own BLAS is slow
+# shellcheck disable=SC2034
+torch_packages=(python3-torch) # with what it needs 170 packages, 600 MB
 
 # Say what is wrong and end. STATUS MESSAGE...
 fail() {

@@ -6,8 +6,8 @@
  * window's column and row travel along. Limits: square windows, 100 million frames a pass. Source: the
  * notebooks' experiments A and B. */
 #include <stdlib.h>
-#include <time.h>
 
+#include "../pace.h"
 #include "stage.h"
 #include "tapestry.h"
 #include "trajectory.h"
@@ -23,19 +23,20 @@ struct generate {
     int64_t frames; /* a pass */
     int64_t passes;
     int64_t window; /* pixels */
+    int motion;     /* enum motion */
     double speed;   /* pixels a frame */
     int64_t hold;   /* frames */
     int64_t seed;
     double rate; /* frames/s; 0: as fast as they are read */
 
     struct tapestry tapestry;
-    int32_t *at;    /* frames x 2: where the window is in each frame of a pass */
-    bool started;   /* whether the two below are set */
-    double start_s; /* when the first block was asked for, by the monotonic clock */
-    uint64_t start_frame;
+    int32_t *at; /* frames x 2: where the window is in each frame of a pass */
+    struct pace pace;
 };
 
 #define FIELD(field) offsetof(struct generate, field)
+
+static const char *const motions[] = {"inertial", "walk", "linear", "saccade", NULL}; /* enum motion */
 
 static const struct param params[] = {
     {.name = "tapestry",
@@ -94,6 +95,14 @@ static const struct param params[] = {
      .max = 1024,
      .unit = "pixels",
      .help = "side of the window, which is the side of a frame"},
+    {.name = "motion",
+     .type = PARAM_CHOICE,
+     .offset = FIELD(motion),
+     .fallback = "inertial",
+     .unit = "",
+     .help =
+         "how the window moves: smoothly with inertia, as a random walk, straight on, or in jumps with rests",
+     .choices = motions},
     {.name = "speed",
      .type = PARAM_REAL,
      .offset = FIELD(speed),
@@ -101,7 +110,8 @@ static const struct param params[] = {
      .min = 0,
      .max = 1000,
      .unit = "pixels/frame",
-     .help = "largest speed of the window in each direction"},
+     .help =
+         "largest speed of the window in each direction, for saccade its mean; linear: its constant speed"},
     {.name = "hold",
      .type = PARAM_INTEGER,
      .offset = FIELD(hold),
@@ -109,7 +119,8 @@ static const struct param params[] = {
      .min = 1,
      .max = FRAMES_MAX,
      .unit = "frames",
-     .help = "how long the window keeps its acceleration"},
+     .help =
+         "how long the window keeps its acceleration (inertial), its direction (linear), or still (saccade)"},
     {.name = "seed",
      .type = PARAM_INTEGER,
      .offset = FIELD(seed),
@@ -151,7 +162,8 @@ static int generate_open(const struct stage_context *context, void *state)
         return error_set(LOOM_EINTERNAL, "no memory for the positions of %lld frames",
                          (long long)self->frames);
     }
-    const struct trajectory_config trajectory = {.seed = (uint64_t)self->seed,
+    const struct trajectory_config trajectory = {.motion = (enum motion)self->motion,
+                                                 .seed = (uint64_t)self->seed,
                                                  .speed = self->speed,
                                                  .hold = (uint64_t)self->hold,
                                                  .period_x = self->tapestry.period_x,
@@ -170,48 +182,16 @@ static int generate_configure(const struct stage_context *context, void *state, 
     output->at = true;
     output->pass = (uint64_t)self->frames;
     output->total = (uint64_t)self->frames * (uint64_t)self->passes;
-    if (self->rate >
-        0) { /* produce sleeps until a block is due, answering nobody: a tenth of a second, or a frame */
-        output->block = self->rate < 20 ? 1 : (uint64_t)(self->rate / 10);
-    }
+    output->repeats = true;
+    output->block = pace_block(self->rate);
     return LOOM_OK;
-}
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* Sleep until frame `seq` is due; a frame that was due before, or is asked for again, goes out at once. A
- * signal ends the sleep. */
-static void keep_pace(struct generate *self, uint64_t seq)
-{
-    if (!self->started) {
-        self->started = true;
-        self->start_s = now_s();
-        self->start_frame = seq;
-    }
-    if (seq <= self->start_frame) {
-        return;
-    }
-    const double due_s = self->start_s + (double)(seq - self->start_frame) / self->rate;
-    if (due_s <= now_s()) {
-        return;
-    }
-    struct timespec due = {.tv_sec = (time_t)due_s};
-    due.tv_nsec = (long)((due_s - (double)due.tv_sec) * 1e9);
-    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
 }
 
 static int generate_produce(const struct stage_context *context, void *state, struct block *out)
 {
     (void)context;
     struct generate *self = state;
-    if (self->rate > 0) {
-        keep_pace(self, out->seq);
-    }
+    pace_keep(&self->pace, self->rate, out->seq);
     const size_t pixels = (size_t)(self->window * self->window);
     const size_t frame_bytes = pixels * (self->tapestry.bytes != NULL ? sizeof(uint8_t) : sizeof(float));
     int32_t *at = out->fields[1];

@@ -3,7 +3,6 @@
 #include "tapestry.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,13 +83,9 @@ static bool repeats(const float *values, size_t width, size_t height, size_t til
 static uint8_t *as_bytes(const float *values, size_t n)
 {
     uint8_t *bytes = malloc(n);
-    for (size_t i = 0; bytes != NULL && i < n; i++) {
-        const long nearest = lrintf(values[i] * 255);
-        if ((float)((double)nearest / 255.0) != values[i]) {
-            free(bytes);
-            return NULL;
-        }
-        bytes[i] = (uint8_t)nearest;
+    if (bytes != NULL && !image_grey_to_bytes(bytes, values, n)) {
+        free(bytes);
+        return NULL;
     }
     return bytes;
 }

@@ -15,6 +15,9 @@
  * At the end everything is drawn once more from the layer files themselves, so the pictures that stay are
  * true even if messages were lost, or the renderer was killed and started again.
  *
+ * Given a folder of runs to compare (--compare), such as that of a sweep, it draws
+ *     NAME-compared.png        that layer in every run, side by side on one grey scale
+ *
  * A picture that cannot be made is logged and never an error while others train; at the end it is one. Layer
  * files that are bad are passed over, unless a folder was asked for (--layers) and nothing in it can be drawn.
  *
@@ -27,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare.h"
 #include "durable_file.h"
 #include "gallery.h"
 #include "log.h"
@@ -38,6 +42,8 @@ struct render {
     char *pictures;  /* folder to draw into; "": the run's */
     int64_t scale;   /* pixels a weight; 0: so that a map has about DRAW_SIDE_USUAL pixels */
     bool separators; /* lines between units */
+    char *compare;   /* folder of runs to compare; "": none */
+    int64_t columns; /* of that sheet; 0: about a square */
 
     struct gallery gallery;
     struct shelf sparse; /* the sparse layers known */
@@ -78,6 +84,22 @@ static const struct param params[] = {
      .unit = "",
      .help = "draw thin lines between units",
      .flags = PARAM_LOCAL},
+    {.name = "compare",
+     .type = PARAM_PATH,
+     .offset = FIELD(compare),
+     .fallback = "",
+     .unit = "",
+     .help = "folder of runs, e.g. of a sweep, whose layers are drawn side by side",
+     .flags = PARAM_LOCAL},
+    {.name = "columns",
+     .type = PARAM_INTEGER,
+     .offset = FIELD(columns),
+     .fallback = "0",
+     .min = 0,
+     .max = 1000,
+     .unit = "runs",
+     .help = "how many stand in a row when they are compared; 0: about a square",
+     .flags = PARAM_LOCAL},
     {0},
 };
 
@@ -112,10 +134,10 @@ static int render_open(const struct stage_context *context, void *state)
 {
     struct render *self = state;
     self->asked = self->layers[0] != '\0';
-    if (!self->asked && context->n_taps == 0) {
+    if (!self->asked && self->compare[0] == '\0' && context->n_taps == 0) {
         return error_set(LOOM_EUSAGE,
-                         "there is nothing to draw: give --tap ENDPOINT to see a layer that learns, or "
-                         "--layers FOLDER for layer files");
+                         "there is nothing to draw: give --tap ENDPOINT to see a layer that learns, "
+                         "--layers FOLDER for layer files, or --compare FOLDER for runs");
     }
     int status = settle_path(&self->layers, context->run, "layers");
     if (status == LOOM_OK) {
@@ -213,11 +235,14 @@ static int draw_files(struct render *self)
 
 static int render_drain(const struct stage_context *context, void *state)
 {
-    (void)context;
     struct render *self = state;
     self->gallery.final = true;
     self->gallery.failures = 0;
-    int status = draw_files(self);
+    const bool alone = self->compare[0] != '\0' && !self->asked && context->n_taps == 0;
+    int status = alone ? LOOM_OK : draw_files(self);
+    if (status == LOOM_OK && self->compare[0] != '\0') {
+        status = compare_draw(&self->gallery, self->compare, (size_t)self->columns);
+    }
     if (status != LOOM_OK) {
         return status;
     }

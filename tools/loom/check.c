@@ -9,6 +9,39 @@ bool entry_only_looks(const struct entry *entry)
     return entry->spec && entry->spec->taps && !entry->spec->output && !entry->inputs.n;
 }
 
+bool entry_reads_stdin(const struct entry *entry)
+{
+    const struct spec *spec = entry->spec;
+    bool reads = spec && spec->reads_stdin && !entry->from;
+    for (size_t i = 0; reads && i < spec->n_stdin_unless; i++) {
+        for (size_t s = 0; s < entry->n_settings; s++) {
+            const struct setting *setting = &entry->settings[s];
+            bool named = strcmp(setting->param->name, spec->stdin_unless[i]) == 0;
+            reads &= !named || !*setting->text || strcmp(setting->text, "-") == 0;
+        }
+    }
+    return reads;
+}
+
+/* There is one standard input. */
+static void check_stdin(const struct pipeline *self, struct diagnostics *diagnostics)
+{
+    const struct entry *reader = NULL;
+    for (size_t s = 0; s < self->n; s++) {
+        const struct entry *entry = &self->stages[s];
+        if (reader && entry_reads_stdin(entry)) {
+            diagnostics_error(diagnostics, entry->place,
+                              "'%s' (%s) would read standard input, which '%s' reads already: give it %s%s",
+                              entry->name, entry->kind, reader->name,
+                              entry->spec->n_stdin_unless > 1 ? "one of its other inputs, such as " : "",
+                              entry->spec->n_stdin_unless > 0 ? entry->spec->stdin_unless[0]
+                                                              : "another input");
+        } else if (entry_reads_stdin(entry)) {
+            reader = entry;
+        }
+    }
+}
+
 /* How many inputs the stage has, and whether it looks at taps. */
 static void check_counts(const struct pipeline *self, const struct entry *entry,
                          struct diagnostics *diagnostics)
@@ -62,7 +95,7 @@ static void check_link(const struct pipeline *self, const struct entry *entry, c
     if (!giver->spec->output) {
         diagnostics_error(diagnostics, link->place, "'%s' (%s) gives no stream to %s", giver->name,
                           giver->kind, tap ? "look at" : "read");
-    } else if (!tap && entry->spec && entry->spec->inputs_max &&
+    } else if (!tap && entry->spec && entry->spec->inputs_max && strcmp(giver->spec->output, "any") != 0 &&
                !spec_accepts(entry->spec, giver->spec->output)) {
         diagnostics_error(diagnostics, link->place, "'%s' (%s) takes %s, but '%s' (%s) gives %s", entry->name,
                           entry->kind, spec_kinds_text(entry->spec, self->arena), giver->name, giver->kind,
@@ -132,6 +165,7 @@ void pipeline_check_wiring(struct pipeline *self, struct diagnostics *diagnostic
         }
     }
     cut_outside(self, diagnostics);
+    check_stdin(self, diagnostics);
     for (size_t s = 0; s < self->n; s++) {
         if (self->stages[s].colour == WHITE) {
             check_circles(self, &self->stages[s], diagnostics);

@@ -10,6 +10,7 @@
 #include "pipeline.h"
 
 int command_run(int argc, char **argv);
+int command_sweep(int argc, char **argv);
 int command_validate(int argc, char **argv);
 int command_graph(int argc, char **argv);
 int command_list(int argc, char **argv);

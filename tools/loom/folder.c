@@ -61,6 +61,8 @@ static bool is_foreign(const struct folder *self)
                                        "pictures",
                                        "checkpoints",
                                        "asked.yaml",
+                                       "over.yaml",
+                                       "over.yaml.part",
                                        "pipeline.yaml.part",
                                        "asked.yaml.part",
                                        "log.jsonl",
@@ -191,9 +193,26 @@ static int take_lock(struct folder *self, int patience_ms)
     return status;
 }
 
-int folder_lock(struct folder *self, struct arena *arena, const char *shown, int patience_ms)
+/* The folder of a run, or of a sweep, as it is meant to be: or nothing yet. */
+static int check_kind(const struct folder *self)
 {
-    *self = (struct folder){.arena = arena, .shown = shown, .lock = -1};
+    bool sweep = access(inside(self, "over.yaml"), F_OK) == 0;
+    if (is_foreign(self)) {
+        return error_set(LOOM_EUSAGE,
+                         "%s has files in it, but is not the folder of a run: choose another with --dir",
+                         self->shown);
+    }
+    if (access(inside(self, "pipeline.yaml"), F_OK) != 0 || sweep == (self->over != NULL)) {
+        return LOOM_OK;
+    }
+    return error_set(LOOM_EUSAGE, "%s is the folder of a %s: choose another with --dir", self->shown,
+                     sweep ? "sweep" : "single run, not of a sweep");
+}
+
+int folder_lock(struct folder *self, struct arena *arena, const char *shown, const char *over,
+                int patience_ms)
+{
+    *self = (struct folder){.arena = arena, .shown = shown, .over = over, .lock = -1};
     for (int tries = 0; tries < 100; tries++) {
         int status = make_folders(arena, shown);
         if (status) {
@@ -205,11 +224,9 @@ int folder_lock(struct folder *self, struct arena *arena, const char *shown, int
         }
         self->path = arena_copy(arena, real);
         free(real);
-        if (is_foreign(self)) {
-            return error_set(LOOM_EUSAGE,
-                             "%s has files in it, but is not the folder of a run: choose another with "
-                             "--dir",
-                             shown);
+        status = check_kind(self);
+        if (status) {
+            return status;
         }
         status = take_lock(self, patience_ms);
         if (status <= 0) {
@@ -274,6 +291,10 @@ enum folder_state folder_compare(struct folder *self, struct pipeline *pipeline)
     if (access(file, F_OK) != 0) {
         return FOLDER_NEW;
     }
+    const char *over = self->over ? read_small(self->arena, inside(self, "over.yaml")) : NULL;
+    if (self->over && (!over || strcmp(over, self->over) != 0)) {
+        return FOLDER_OTHER;
+    }
     self->asked = read_small(self->arena, inside(self, "asked.yaml"));
     pipeline_read(&recorded, self->arena, &diagnostics, file, NULL, 0);
     if (diagnostics.errors) {
@@ -315,7 +336,7 @@ int folder_move_aside(struct folder *self, struct pipeline *pipeline, const char
         }
     }
     folder_unlock(self);
-    int status = folder_lock(self, self->arena, self->shown, 0);
+    int status = folder_lock(self, self->arena, self->shown, self->over, 0);
     if (!status && (asked || strcmp(text, pipeline_text(pipeline, true)) != 0)) {
         self->asked = asked ? asked : text;
     }
@@ -344,6 +365,11 @@ static int write_whole(const struct folder *self, const char *name, const char *
     int status = fsync(folder) == 0 ? LOOM_OK : io_error(part);
     close(folder);
     return status;
+}
+
+int folder_write(const struct folder *self, const char *name, const char *text)
+{
+    return write_whole(self, name, "", text);
 }
 
 /* Remove the files in a subfolder, but for one. */
@@ -378,15 +404,14 @@ int folder_prepare(struct folder *self, const struct pipeline *pipeline)
         return io_error(inside(self, "sockets"));
     }
     folder_clear_sockets(self);
-    if (self->asked) {
-        int status = write_whole(self, "asked.yaml", "", self->asked);
-        if (status) {
-            return status;
-        }
+    int status = self->asked ? folder_write(self, "asked.yaml", self->asked) : LOOM_OK;
+    if (!status && self->over) {
+        status = folder_write(self, "over.yaml", self->over);
     }
-    return write_whole(self, "pipeline.yaml",
-                       "# Written by loom run: the pipeline of this folder, as it is run.\n",
-                       pipeline_text(pipeline, false));
+    return status ? status
+                  : write_whole(self, "pipeline.yaml",
+                                "# Written by loom: the pipeline of this folder, as it is run.\n",
+                                pipeline_text(pipeline, false));
 }
 
 int folder_finish(struct folder *self)

@@ -12,7 +12,7 @@
 
 struct command {
     const char *name, *arguments, *summary;
-    int (*main)(int argc, char **argv);
+    int (*main)(int argc, char **argv); /* NULL: a program of its own, loom-NAME */
 };
 
 static int command_help(int argc, char **argv);
@@ -20,9 +20,14 @@ static int command_version(int argc, char **argv);
 
 static const struct command commands[] = {
     {"run", "PIPELINE.yaml [options]", "run a pipeline, or go on with it", command_run},
+    {"sweep", "PIPELINE.yaml --over STAGE.PARAM=VALUES", "run it for many values at once", command_sweep},
     {"validate", "PIPELINE.yaml [--set ...]", "say everything that is wrong with a pipeline",
      command_validate},
     {"graph", "PIPELINE.yaml [--format dot|mermaid]", "draw a pipeline", command_graph},
+    {"tap", "RUN STAGE | ENDPOINT [options]", "read a stream of a running pipeline: array, video, bytes",
+     NULL},
+    {"export", "FILE --npy|--csv|--png [options]", "a layer or recording for other programs", NULL},
+    {"check-stage", "[options] COMMAND...", "does a stage of yours speak the protocol?", NULL},
     {"list", "", "list the stages that there are", command_list},
     {"inspect", "STAGE [--json]", "show a stage's ports and parameters", command_inspect},
     {"help", "[COMMAND or STAGE]", "this text, or a command's", command_help},
@@ -48,9 +53,9 @@ static void print_help(FILE *out)
           "processes.\n\n",
           out);
     for (size_t i = 0; i < N_COMMANDS; i++) {
-        fprintf(out, "  loom %-8s %-37s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
+        fprintf(out, "  loom %-11s %-42s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
     }
-    fputs("  loom STAGE    [options]                             run one stage by hand\n\n"
+    fputs("  loom STAGE       [options]                                  run one stage by hand\n\n"
           "Begin with:  loom run pipelines/topo.yaml\n",
           out);
 }
@@ -106,7 +111,7 @@ static int command_help(int argc, char **argv)
         return 0;
     }
     const struct command *command = find_command(argv[1]);
-    if (!command) {
+    if (!command || !command->main) {
         return become_stage(argv[1], arguments);
     }
     if (command->main == command_help || command->main == command_version) {
@@ -136,7 +141,7 @@ int main(int argc, char **argv)
         return command_version(1, argv);
     }
     const struct command *command = find_command(argv[1]);
-    if (command) {
+    if (command && command->main) {
         return run_command(command, argc - 1, argv + 1);
     }
     return become_stage(argv[1], argv + 1);

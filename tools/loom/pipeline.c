@@ -56,7 +56,7 @@ static const char *folder_of(struct arena *arena, const char *file)
     return folder;
 }
 
-static const char *current_folder(struct arena *arena)
+const char *path_current(struct arena *arena)
 {
     char *here = getcwd(NULL, 0);
     const char *copy = here ? arena_copy(arena, here) : "/";
@@ -382,7 +382,7 @@ void pipeline_read(struct pipeline *self, struct arena *arena, struct diagnostic
     if (!bytes) {
         return;
     }
-    reader.here = current_folder(arena);
+    reader.here = path_current(arena);
     self->folder = folder_of(arena, file);
     reader.root = yaml_tree_parse(arena, diagnostics, place, bytes, n);
     if (!reader.root) {

@@ -81,6 +81,9 @@ const char *pipeline_text(const struct pipeline *self, bool identity);
 /* Whether the stage only looks: it takes no stream and gives none. */
 bool entry_only_looks(const struct entry *entry);
 
+/* Whether the stage reads the launcher's standard input. */
+bool entry_reads_stdin(const struct entry *entry);
+
 /* The names of all stages; an array of self->n in the arena. */
 const char *const *pipeline_names(const struct pipeline *self);
 
@@ -94,6 +97,9 @@ void pipeline_check_wiring(struct pipeline *self, struct diagnostics *diagnostic
  * was added to the diagnostics. Relative paths are taken from `base`. */
 const char *value_read(const struct spec_param *param, const struct node *node, const char *base,
                        struct arena *arena, struct diagnostics *diagnostics);
+
+/* The absolute path of the user's current folder. */
+const char *path_current(struct arena *arena);
 
 /* values.c: an absolute path without . and .., links followed where the file exists. */
 const char *path_resolve(struct arena *arena, const char *base, const char *path);

@@ -18,6 +18,18 @@
 #define PREFIX "loom-"
 #define ANSWER_BYTES_MAX ((size_t)1 << 20)
 
+/* Programs loom-NAME that are no stages. */
+static bool is_tool(const char *name)
+{
+    static const char *const tools[] = {"check", "check-stage", "export", "tap"};
+    for (size_t i = 0; i < sizeof tools / sizeof *tools; i++) {
+        if (strcmp(name, tools[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool name_valid(const char *name)
 {
     size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
@@ -95,7 +107,7 @@ void programs_list(struct arena *arena, const char *const **names, size_t *n)
         for (struct dirent *entry; (entry = readdir(folder));) {
             const char *name = entry->d_name + sizeof PREFIX - 1;
             if (strncmp(entry->d_name, PREFIX, sizeof PREFIX - 1) != 0 || !name_valid(name) ||
-                !executable(arena_format(arena, "%s/%s", where[i], entry->d_name))) {
+                is_tool(name) || !executable(arena_format(arena, "%s/%s", where[i], entry->d_name))) {
                 continue;
             }
             list = arena_grow(arena, list, n_list, sizeof *list);

@@ -16,7 +16,7 @@ bool name_valid(const char *name);
 /* The path of loom-NAME: beside this program, else the first on PATH; NULL if there is none. */
 const char *program_find(struct arena *arena, const char *name);
 
-/* All NAMEs for which program_find answers, sorted. *names is an array of n in the arena. */
+/* All NAMEs for which program_find answers but those of Loom's own tools (tap, ...), sorted. *names is an array of n in the arena. */
 void programs_list(struct arena *arena, const char *const **names, size_t *n);
 
 /* Run `path argument` with no input and take its standard output (NUL-terminated, *n bytes, in the arena).

@@ -175,7 +175,13 @@ void display_event(struct display *self, const struct gauge *gauge, const struct
 {
     bool own = !gauge; /* the launcher's own messages are shown at any level */
     if (self->form == DISPLAY_JSON) {
-        puts(event->line);
+        if (gauge && gauge->member && *event->line == '{') {
+            fputs("{\"member\":", stdout);
+            log_json_string(stdout, gauge->member);
+            printf(",%s\n", event->line + 1);
+        } else {
+            puts(event->line);
+        }
         fflush(stdout);
     } else if (event->kind == EVENT_LOG && (own || event->level != EVENT_INFO)) {
         show_message(self, own ? "loom" : gauge->name, event);

@@ -17,6 +17,7 @@ enum display_form { DISPLAY_LIVE, DISPLAY_PLAIN, DISPLAY_JSON, DISPLAY_QUIET };
 /* What is shown of one stage. */
 struct gauge {
     const char *name;
+    const char *member;     /* of a sweep, to which it belongs; NULL: none */
     const char *state;      /* instead of figures: "starting", "done", ...; NULL: it runs */
     uint64_t frame, frames; /* done, in all (0: no end) */
     uint64_t pass, passes;  /* from 1; 0: unknown */

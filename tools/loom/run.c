@@ -3,267 +3,64 @@
  * Reads and checks the pipeline, takes the run's folder, wires the stages (an endpoint each, who reads whom),
  * hands them to the supervisor, and says in the end what came out of it. */
 #include <argp.h>
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "commands.h"
 #include "folder.h"
 #include "log.h"
+#include "settings.h"
 #include "supervisor.h"
+#include "wiring.h"
 
 #define FILES_SHOWN 8
 
 struct run {
     struct arena arena;
+    struct settings settings;
     struct diagnostics diagnostics;
     struct pipeline pipeline;
     struct folder folder;
-    const char *file, *dir;
-    const char **sets;
-    size_t n_sets;
-    bool again, quiet, json, tcp;
-    int restarts, grace_ms;
-    const char *(*endpoints)[2]; /* of every stage: its stream, its tap */
+    struct instance *instances; /* of every stage */
     struct process *processes;
     size_t n; /* processes */
     int64_t began_ms;
 };
 
-enum { KEY_DIR = 256, KEY_LOG, KEY_TRANSPORT, KEY_RESTARTS, KEY_AGAIN, KEY_GRACE };
-
-static const struct argp_option run_options[] = {
-    {"set", 's', "STAGE.PARAMETER=VALUE", 0, "change the pipeline; may be repeated", 0},
-    {"dir", KEY_DIR, "RUN", 0, "the run's folder (default: runs/<name of the pipeline>)", 0},
-    {"again", KEY_AGAIN, NULL, 0, "begin anew even if there is such a run; the old folder is moved aside", 0},
-    {"quiet", 'q', NULL, 0, "say nothing but errors", 0},
-    {"log", KEY_LOG, "json|text", 0, "events as JSON lines on standard output", 0},
-    {"transport", KEY_TRANSPORT, "ipc|tcp", 0,
-     "how stages are connected (default: ipc; tcp: on the loopback)", 0},
-    {"restarts", KEY_RESTARTS, "N", 0, "start a dead stage again so many times without progress (default: 5)",
-     0},
-    {"grace", KEY_GRACE, "SECONDS", 0, "time that a stage gets to end after it was asked to (default: 10)",
-     0},
-    {0},
-};
-
-static double parse_number(struct argp_state *state, const char *option, const char *text, double max)
-{
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !(value >= 0 && value <= max)) {
-        argp_error(state, "%s is a number from 0 to %g, not '%s'", option, max, text);
-    }
-    return value;
-}
-
-static bool parse_word(struct argp_state *state, const char *option, const char *text, const char *on,
-                       const char *off)
-{
-    if (strcmp(text, on) != 0 && strcmp(text, off) != 0) {
-        argp_error(state, "%s is %s or %s, not '%s'", option, off, on, text);
-    }
-    return strcmp(text, on) == 0;
-}
-
-static error_t parse_run(int key, char *argument, struct argp_state *state)
-{
-    struct run *run = state->input;
-    switch (key) {
-    case 's':
-        run->sets = arena_grow(&run->arena, run->sets, run->n_sets, sizeof *run->sets);
-        run->sets[run->n_sets++] = argument;
-        return 0;
-    case 'q':
-        run->quiet = true;
-        return 0;
-    case KEY_AGAIN:
-        run->again = true;
-        return 0;
-    case KEY_DIR:
-        run->dir = argument;
-        return 0;
-    case KEY_LOG:
-        run->json = parse_word(state, "--log", argument, "json", "text");
-        return 0;
-    case KEY_TRANSPORT:
-        run->tcp = parse_word(state, "--transport", argument, "tcp", "ipc");
-        return 0;
-    case KEY_RESTARTS:
-        run->restarts = (int)parse_number(state, "--restarts", argument, 1e6);
-        return 0;
-    case KEY_GRACE:
-        run->grace_ms = (int)(1000 * parse_number(state, "--grace", argument, 1e5));
-        return 0;
-    case ARGP_KEY_ARG:
-        if (run->file) {
-            argp_error(state, "one pipeline at a time");
-        }
-        run->file = argument;
-        return 0;
-    case ARGP_KEY_END:
-        if (!run->file) {
-            argp_error(state, "which pipeline? name its file, e.g. pipelines/topo.yaml");
-        }
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 /* ---- wiring ---- */
 
-/* Find free ports of the loopback for all streams and taps; all are held until the last is found. */
-static int find_ports(struct run *run)
-{
-    int status = LOOM_OK;
-    size_t n = 2 * run->pipeline.n;
-    int *sockets = arena_alloc(&run->arena, n * sizeof *sockets);
-    for (size_t i = 0; i < n; i++) {
-        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t size = sizeof address;
-        sockets[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (sockets[i] < 0 || bind(sockets[i], (struct sockaddr *)&address, size) != 0 ||
-            getsockname(sockets[i], (struct sockaddr *)&address, &size) != 0) {
-            status = error_set(LOOM_EPEER, "no free port on the loopback: %s", strerror(errno));
-        }
-        run->endpoints[i / 2][i % 2] =
-            arena_format(&run->arena, "tcp://127.0.0.1:%u", ntohs(address.sin_port));
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (sockets[i] >= 0) {
-            close(sockets[i]);
-        }
-    }
-    return status;
-}
-
-static int choose_endpoints(struct run *run)
-{
-    const struct pipeline *pipeline = &run->pipeline;
-    run->endpoints = arena_alloc(&run->arena, (pipeline->n + 1) * sizeof *run->endpoints);
-    int status = run->tcp ? find_ports(run) : LOOM_OK;
-    for (size_t i = 0; i < pipeline->n; i++) {
-        const struct entry *entry = &pipeline->stages[i];
-        if (entry->from) {
-            run->endpoints[i][0] = entry->from;
-        } else if (!run->tcp) { /* relative to the run's folder, where stages work: socket paths must be short
-                                 */
-            run->endpoints[i][0] = arena_format(&run->arena, "ipc://sockets/%s", entry->name);
-            run->endpoints[i][1] = arena_format(&run->arena, "ipc://sockets/%s.tap", entry->name);
-        }
-    }
-    return status;
-}
-
-struct arguments {
-    struct arena *arena;
-    char **items;
-    size_t n;
-};
-
-static void push(struct arguments *self, const char *text)
-{
-    self->items = arena_grow(self->arena, self->items, self->n, sizeof *self->items);
-    self->items[self->n++] = text ? arena_copy(self->arena, text) : NULL;
-}
-
-static void push_links(struct arguments *self, const struct run *run, const struct links *links,
-                       const char *option, size_t which)
+static void connect_links(struct run *run, struct wires *wires, const struct links *links)
 {
     for (size_t i = 0; i < links->n; i++) {
-        const struct link *link = &links->items[i];
-        push(self, option);
-        push(self, link->stage ? run->endpoints[link->stage - run->pipeline.stages][which] : link->text);
+        const struct entry *giver = links->items[i].stage;
+        struct wire wire = {.endpoint = links->items[i].text};
+        wire.giver = giver ? &run->instances[giver - run->pipeline.stages] : NULL;
+        wires_add(wires, &run->arena, wire);
     }
 }
 
-static bool reads(const struct entry *reader, const struct entry *giver)
-{
-    for (size_t i = 0; i < reader->inputs.n; i++) {
-        if (reader->inputs.items[i].stage == giver) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The command line of a stage. */
-static char **make_arguments(const struct run *run, const struct entry *entry)
-{
-    struct arguments self = {.arena = run->pipeline.arena};
-    const struct pipeline *pipeline = &run->pipeline;
-    size_t number = (size_t)(entry - pipeline->stages);
-    const char *required = "";
-    const char *const head[] = {arena_format(self.arena, "loom-%s", entry->kind),
-                                "--name",
-                                entry->name,
-                                "--run",
-                                run->folder.path, /* whole, for messages that name files in it */
-                                "--log",
-                                "json"};
-    for (size_t i = 0; i < sizeof head / sizeof *head; i++) {
-        push(&self, head[i]);
-    }
-    push_links(&self, run, &entry->inputs, "--in", 0);
-    push_links(&self, run, &entry->taps, "--tap", 1);
-    for (size_t i = 0; i < pipeline->n; i++) {
-        if (reads(&pipeline->stages[i], entry)) {
-            required =
-                arena_format(self.arena, "%s%s%s", required, *required ? "," : "", pipeline->stages[i].name);
-        }
-    }
-    if (entry->spec->output) {
-        push(&self, "--required"); /* also if there are none: then it waits for nobody */
-        push(&self, required);
-        push(&self, "--bind");
-        push(&self, run->endpoints[number][0]);
-        push(&self, "--bind-tap");
-        push(&self, run->endpoints[number][1]);
-    }
-    for (size_t i = 0; i < entry->n_settings; i++) {
-        push(&self,
-             arena_format(self.arena, "--%s=%s", entry->settings[i].param->name, entry->settings[i].text));
-    }
-    push(&self, NULL);
-    return self.items;
-}
-
-/* A process for every stage that is not outside. */
-static void make_processes(struct run *run)
+/* Wire the stages, each in the run's folder. */
+static int wire_stages(struct run *run)
 {
     const struct pipeline *pipeline = &run->pipeline;
-    struct arena *arena = &run->arena;
-    struct process **of = arena_alloc(arena, (pipeline->n + 1) * sizeof(struct process *));
-    run->processes = arena_alloc(arena, (pipeline->n + 1) * sizeof *run->processes);
+    run->instances = arena_alloc(&run->arena, (pipeline->n + 1) * sizeof *run->instances);
     for (size_t i = 0; i < pipeline->n; i++) {
         const struct entry *entry = &pipeline->stages[i];
-        if (entry->from) {
-            continue;
-        }
-        struct process *process = of[i] = &run->processes[run->n++];
-        process->name = process->gauge.name = entry->name;
-        process->program = entry->spec->program;
-        process->argv = make_arguments(run, entry);
-        process->looks = entry_only_looks(entry);
-        process->n_inputs = entry->inputs.n;
+        run->instances[i] = (struct instance){
+            .entry = entry, .folder = run->folder.path, .shown = entry->name, .who = entry->name};
+        connect_links(run, &run->instances[i].inputs, &entry->inputs);
+        connect_links(run, &run->instances[i].taps, &entry->taps);
     }
-    for (size_t i = 0; i < pipeline->n; i++) {
-        for (size_t j = 0; of[i] && j < pipeline->n; j++) {
-            if (!of[j] || !reads(&pipeline->stages[j], &pipeline->stages[i])) {
-                continue;
-            }
-            of[i]->readers = arena_grow(arena, of[i]->readers, of[i]->n_readers, sizeof *of[i]->readers);
-            of[i]->readers[of[i]->n_readers++] = of[j];
-        }
+    int status = wiring_choose_endpoints(run->instances, pipeline->n, run->settings.tcp, &run->arena);
+    if (!status) {
+        run->processes = wiring_processes(run->instances, pipeline->n, &run->n, &run->arena);
     }
+    return status;
 }
 
 /* ---- what came out of it ---- */
@@ -326,8 +123,8 @@ static void print_results(const struct run *run)
     if (layer) {
         printf("  train on what '%s' has learned, without changing it:\n"
                "    loom run %s --dir %s-2 --set %s.layer=%s/layers/%s.h5 --set %s.frozen=true\n",
-               layer->name, run->file, run->folder.shown, layer->name, run->folder.shown, layer->name,
-               layer->name);
+               layer->name, run->settings.file, run->folder.shown, layer->name, run->folder.shown,
+               layer->name, layer->name);
     }
     printf("  change a parameter (loom inspect STAGE shows them): --set STAGE.PARAMETER=VALUE\n");
 }
@@ -346,19 +143,6 @@ static void print_summary(const struct run *run)
     print_results(run);
 }
 
-/* The command that goes on with this run. */
-static const char *same_command(const struct run *run)
-{
-    const char *text = arena_format(run->pipeline.arena, "loom run %s", run->file);
-    if (run->dir) {
-        text = arena_format(run->pipeline.arena, "%s --dir %s", text, run->dir);
-    }
-    for (size_t i = 0; i < run->n_sets; i++) {
-        text = arena_format(run->pipeline.arena, "%s --set %s", text, run->sets[i]);
-    }
-    return text;
-}
-
 /* ---- the command ---- */
 
 /* Take the folder and settle what it is to this run. Returns 1 if there is nothing left to do. */
@@ -373,13 +157,13 @@ static int take_folder(struct run *run)
     if (run->diagnostics.errors) {
         return LOOM_EUSAGE;
     }
-    status = folder_lock(&run->folder, &run->arena, run->folder.shown, run->grace_ms * 3);
+    status = folder_lock(&run->folder, &run->arena, run->folder.shown, NULL, run->settings.grace_ms * 3);
     if (status) {
         return status;
     }
     enum folder_state state = folder_compare(&run->folder, pipeline);
-    if (state == FOLDER_FINISHED && !run->again) {
-        if (!run->quiet) {
+    if (state == FOLDER_FINISHED && !run->settings.again) {
+        if (!run->settings.quiet) {
             printf("'%s' has finished before: %s (--again: run it anew)\n", pipeline->name,
                    run->folder.shown);
             print_results(run);
@@ -390,16 +174,16 @@ static int take_folder(struct run *run)
     if (run->diagnostics.errors) {
         return LOOM_EUSAGE;
     }
-    if (state == FOLDER_OTHER || (state != FOLDER_NEW && run->again)) {
+    if (state == FOLDER_OTHER || (state != FOLDER_NEW && run->settings.again)) {
         status = folder_move_aside(&run->folder, pipeline, &moved);
     }
     if (!status) {
         status = folder_prepare(&run->folder, pipeline);
     }
-    if (!status && moved && !run->quiet) {
+    if (!status && moved && !run->settings.quiet) {
         fprintf(stderr, "loom: %s held %s run: moved aside to %s\n", run->folder.shown,
                 state == FOLDER_OTHER ? "another" : "an earlier", moved);
-    } else if (!status && state == FOLDER_CONTINUE && !run->quiet) {
+    } else if (!status && state == FOLDER_CONTINUE && !run->settings.quiet) {
         fprintf(stderr, "loom: going on with %s where it was stopped\n", run->folder.shown);
     }
     return status;
@@ -411,10 +195,10 @@ static int run_stages(struct run *run)
     struct journal journal = {0};
     struct outcome outcome;
     struct display display = {.form = display_choose(), .n = 0};
-    struct supervisor_options options = {
-        .folder = run->folder.path, .restarts = run->restarts, .grace_ms = run->grace_ms};
-    if (run->json || run->quiet) {
-        display.form = run->json ? DISPLAY_JSON : DISPLAY_QUIET;
+    struct supervisor_options options = {.restarts = run->settings.restarts,
+                                         .grace_ms = run->settings.grace_ms};
+    if (run->settings.json || run->settings.quiet) {
+        display.form = run->settings.json ? DISPLAY_JSON : DISPLAY_QUIET;
     }
     display.gauges = arena_alloc(&run->arena, (run->n + 1) * sizeof(struct gauge *));
     for (; display.n < run->n; display.n++) {
@@ -440,24 +224,11 @@ static int run_stages(struct run *run)
         fprintf(stderr, "loom: %s: ", outcome.failed);
         log_plain_text(stderr, outcome.why);
         fputc('\n', stderr);
-    } else if (!outcome.finished && !run->quiet) {
+    } else if (!outcome.finished && !run->settings.quiet) {
         fprintf(stderr, "loom: stopped; what was learned is in %s; to go on: %s\n", run->folder.shown,
-                same_command(run));
+                settings_command(&run->settings, "run"));
     }
     return outcome.code;
-}
-
-/* The folder's name as given, without slashes at the end. */
-static const char *shown_folder(struct run *run)
-{
-    if (!run->dir) {
-        return arena_format(&run->arena, "runs/%s", run->pipeline.name);
-    }
-    size_t n = strlen(run->dir);
-    while (n > 1 && run->dir[n - 1] == '/') {
-        n--;
-    }
-    return n ? arena_copy_n(&run->arena, run->dir, n) : ".";
 }
 
 static int run_pipeline(struct run *run)
@@ -465,32 +236,44 @@ static int run_pipeline(struct run *run)
     run->began_ms = clock_ms();
     run->diagnostics.arena = &run->arena;
     run->folder.lock = -1;
-    pipeline_read(&run->pipeline, &run->arena, &run->diagnostics, run->file, run->sets, run->n_sets);
+    pipeline_read(&run->pipeline, &run->arena, &run->diagnostics, run->settings.file, run->settings.sets,
+                  run->settings.n_sets);
     if (run->diagnostics.errors) {
-        return report(&run->diagnostics, run->file);
+        return report(&run->diagnostics, run->settings.file);
     }
-    run->folder.shown = shown_folder(run);
+    const char *dir = settings_folder(&run->settings);
+    run->folder.shown = dir ? dir : arena_format(&run->arena, "runs/%s", run->pipeline.name);
     int status = take_folder(run);
-    if (!run->quiet || run->diagnostics.errors) {
-        report(&run->diagnostics, run->file);
+    if (!run->settings.quiet || run->diagnostics.errors) {
+        report(&run->diagnostics, run->settings.file);
     }
     if (status == 1) {
         return 0;
     }
     if (!status) {
-        status = choose_endpoints(run);
+        status = wire_stages(run);
     }
     if (status) {
         return run->diagnostics.errors ? -status : complain(status);
     }
-    make_processes(run);
     return run_stages(run);
+}
+
+static error_t pass_settings(int key, char *argument, struct argp_state *state)
+{
+    (void)argument;
+    if (key == ARGP_KEY_INIT) {
+        state->child_inputs[0] = state->input;
+        return 0;
+    }
+    return ARGP_ERR_UNKNOWN;
 }
 
 int command_run(int argc, char **argv)
 {
-    static const struct argp argp = {run_options,
-                                     parse_run,
+    static const struct argp_child children[] = {{&settings_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {NULL,
+                                     pass_settings,
                                      "PIPELINE.yaml",
                                      "Run a pipeline: every stage a process, until all are done. Ctrl-C "
                                      "stops it, with everything saved; the same "
@@ -499,11 +282,11 @@ int command_run(int argc, char **argv)
                                      "folder cannot be had, 70 a stage died again and again, 74 files cannot "
                                      "be read or written, 130 interrupted, "
                                      "everything saved.",
-                                     NULL,
+                                     children,
                                      NULL,
                                      NULL};
-    struct run run = {.restarts = 5, .grace_ms = 10000};
-    argp_parse(&argp, argc, argv, 0, NULL, &run);
+    struct run run = {.settings = settings_defaults(&run.arena)};
+    argp_parse(&argp, argc, argv, 0, NULL, &run.settings);
     signal(SIGPIPE, SIG_IGN); /* whoever reads our output may leave: the run goes on */
     int code = run_pipeline(&run);
     folder_unlock(&run.folder);

@@ -12,7 +12,8 @@
 static const char *const type_names[] = {"integer", "real", "boolean", "text", "path", "choice", "grid"};
 
 /* Options of every stage that the launcher sets (run.c). */
-static const char *const wiring_names[] = {"name", "run", "log", "in", "tap", "bind", "bind_tap", "required"};
+static const char *const wiring_names[] = {"name", "who",  "run",      "log",     "in",
+                                           "tap",  "bind", "bind_tap", "required"};
 
 const char *spec_type_name(enum spec_type type)
 {
@@ -117,6 +118,9 @@ static int read_spec(struct spec *spec, struct arena *arena, const struct node *
     spec->inputs_max = count_or(inputs, "max", spec->inputs_min);
     spec->taps = is_true(root, "taps");
     spec->output = yaml_tree_text(root, "output");
+    const struct node *unless = yaml_tree_get(root, "stdin");
+    spec->reads_stdin = unless != NULL && unless->kind == NODE_LIST;
+    spec->stdin_unless = texts(arena, unless, &spec->n_stdin_unless);
     int status = read_params(spec, arena, yaml_tree_get(root, "params"), false);
     return status ? status : read_params(spec, arena, yaml_tree_get(root, "common"), true);
 }

@@ -6,8 +6,9 @@
  *      "inputs": {"kinds": ["frames"], "min": 1, "max": 1}, "taps": false, "output": "codes",
  *      "params": [{"name": "grid", "type": "grid", "default": "40x40", "min": 1, "max": 100000, "unit":
  * "units", "help": "...", "choices": null, "local": false, "required": false}, ...], "common": [...
- * parameters that every stage has ...]} `output` null: a leaf. Types: integer, real, boolean, text, path,
- * choice, grid. All but stage, inputs and output may be missing. */
+ * parameters that every stage has ...]} `output` null: a leaf; "any": known only when it runs. Types: integer, real, boolean, text, path,
+ * choice, grid. "stdin": a list of parameters; the stage reads standard input unless one of them is given
+ * (and not "-"); missing or null: never. All but stage, inputs and output may be missing. */
 #ifndef LOOM_TOOLS_SPEC_H
 #define LOOM_TOOLS_SPEC_H
 
@@ -42,7 +43,10 @@ struct spec {
     const char *const *kinds;              /* of the inputs */
     size_t n_kinds;
     size_t inputs_min, inputs_max;
-    bool taps;                 /* looks at taps */
+    bool taps;        /* looks at taps */
+    bool reads_stdin; /* unless one of these is given: */
+    const char *const *stdin_unless;
+    size_t n_stdin_unless;
     const char *output;        /* kind of the output stream, or NULL: a leaf */
     struct spec_param *params; /* the stage's own, then the common ones */
     size_t n_params;

@@ -63,7 +63,7 @@ __attribute__((format(printf, 3, 4))) static void say(struct supervisor *self, e
 static void become(const struct supervisor *self, const struct process *process, const int out[2],
                    const int err[2])
 {
-    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int in = process->reads_stdin ? STDIN_FILENO : open("/dev/null", O_RDONLY | O_CLOEXEC);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* without a launcher: save and end */
     if (getppid() != self->self) {
@@ -75,7 +75,7 @@ static void become(const struct supervisor *self, const struct process *process,
         dup2(err[1], STDERR_FILENO) < 0) {
         _exit(-LOOM_EINTERNAL);
     }
-    if (chdir(self->options->folder) == 0) {
+    if (chdir(process->folder) == 0) {
         execv(process->program, process->argv);
     }
     dprintf(STDERR_FILENO, "{\"event\":\"log\",\"level\":\"error\",\"message\":\"cannot be started: %s\"}\n",
@@ -173,17 +173,17 @@ static void fail(struct supervisor *self, struct process *process, int code, con
     process->state = PROCESS_ENDED;
     process->gauge.state = "failed";
     if (!outcome->failed) {
-        outcome->failed = process->name;
+        outcome->failed = process->gauge.name;
         outcome->code = code;
         snprintf(outcome->why, sizeof outcome->why, "%s%s%s", process->complaint,
                  *process->complaint ? " -- " : "", how);
     }
     if (process->looks && code != -LOOM_EUSAGE) {
-        say(self, EVENT_ERROR, "%s failed (%s); the run goes on without it", process->name, how);
+        say(self, EVENT_ERROR, "%s failed (%s); the run goes on without it", process->gauge.name, how);
         return;
     }
-    say(self, EVENT_ERROR, "%s failed (%s); stopping, the other stages save", process->name, how);
-    outcome->failed = process->name;
+    say(self, EVENT_ERROR, "%s failed (%s); stopping, the other stages save", process->gauge.name, how);
+    outcome->failed = process->gauge.name;
     outcome->code = code;
     snprintf(outcome->why, sizeof outcome->why, "%s", *process->complaint ? process->complaint : how);
     stop_all(self);
@@ -218,7 +218,7 @@ static void restart_later(struct supervisor *self, struct process *process, cons
         return;
     }
     process->restarts++;
-    say(self, EVENT_WARNING, "%s: %s%s%s; starting it again in %.1f s", process->name, how,
+    say(self, EVENT_WARNING, "%s: %s%s%s; starting it again in %.1f s", process->gauge.name, how,
         *process->complaint ? ": " : "", process->complaint, process->pause_ms / 1000.0);
     process->state = PROCESS_DUE;
     process->gauge.state = "restarting";
@@ -240,16 +240,16 @@ static void ended_as_asked(struct supervisor *self, struct process *process, con
         return;
     }
     if (self->killed || code > 128) {
-        say(self, EVENT_WARNING, "%s ended without saving (%s)%s", process->name, how,
+        say(self, EVENT_WARNING, "%s ended without saving (%s)%s", process->gauge.name, how,
             process->looks ? "" : "; it goes on from its last checkpoint");
         return;
     }
-    say(self, EVENT_ERROR, "%s: %s%s%s", process->name, how, *process->complaint ? ": " : "",
+    say(self, EVENT_ERROR, "%s: %s%s%s", process->gauge.name, how, *process->complaint ? ": " : "",
         process->complaint);
     if (self->outcome->failed) {
         return;
     }
-    self->outcome->failed = process->name;
+    self->outcome->failed = process->gauge.name;
     self->outcome->code = code;
     snprintf(self->outcome->why, sizeof self->outcome->why, "%s",
              *process->complaint ? process->complaint : how);
@@ -302,8 +302,12 @@ static void take_line(struct supervisor *self, struct process *process, const ch
         return;
     }
     event_parse(&event, &scratch, process->name, line);
-    if (journal_take(self->journal, process->name, &event)) {
+    if (journal_take(process->journal ? process->journal : self->journal, process->name, &event)) {
         gauge_update(&process->gauge, &event);
+        if (event.kind == EVENT_PROGRESS && !process->told) {
+            process->first = event.frame;
+            process->told = true;
+        }
         if (event.kind == EVENT_PROGRESS && event.frame > process->best) {
             process->best = event.frame;
         }
@@ -376,12 +380,14 @@ static void reap(struct supervisor *self)
             take_lines(self, process, pipe, true);
         }
         close_pipes(process);
+        process->ended_ms = clock_ms();
         on_death(self, process, status);
     }
 }
 
 static void interrupt(struct supervisor *self, int number)
 {
+    self->outcome->interrupted = true;
     if (self->phase == PHASE_RUN) {
         self->interrupted = true;
         say(self, EVENT_INFO, "stopping: every stage saves its state%s",
@@ -436,7 +442,7 @@ static void check_lingering(struct supervisor *self, struct process *process, in
         return;
     }
     say(self, EVENT_WARNING, "%s does not end, although all that read it are done: asking it to",
-        process->name);
+        process->gauge.name);
     ask(self, process);
 }
 
@@ -454,7 +460,7 @@ static void tick(struct supervisor *self)
             check_lingering(self, process, now);
         }
         if (process->state == PROCESS_RUNNING && process->deadline_ms && process->deadline_ms <= now) {
-            say(self, EVENT_WARNING, "%s does not end: killing it", process->name);
+            say(self, EVENT_WARNING, "%s does not end: killing it", process->gauge.name);
             process->deadline_ms = 0;
             signal_group(process, SIGKILL);
         }
@@ -522,7 +528,7 @@ static void conclude(const struct supervisor *self)
     outcome->finished = true;
     for (size_t i = 0; i < self->n; i++) {
         const struct process *process = &self->processes[i];
-        bool told = outcome->failed && strcmp(process->name, outcome->failed) == 0;
+        bool told = outcome->failed && strcmp(process->gauge.name, outcome->failed) == 0;
         outcome->finished &= process->looks || process->code == 0;
         if (self->interrupted && process->looks && told) {
             outcome->code = 0; /* already said; that it was interrupted is what counts now */

@@ -20,10 +20,13 @@
 enum process_state { PROCESS_DUE, PROCESS_RUNNING, PROCESS_ENDED };
 
 struct process {
-    const char *name;
+    const char *name;         /* by which the journal knows it; it is shown as gauge.name */
+    const char *folder;       /* absolute: where it works */
+    struct journal *journal;  /* its own; NULL: the run's */
     const char *program;      /* to execute */
     char **argv;              /* NULL at the end */
     bool looks;               /* only looks: need not finish */
+    bool reads_stdin;         /* ours, which stays open when it dies: what is on its way waits for the next */
     struct process **readers; /* those that must finish after it */
     size_t n_readers;
     size_t n_inputs; /* streams it reads, of whomever */
@@ -36,26 +39,27 @@ struct process {
     size_t filled[2];
     int code;       /* once ended: exit code, or 128 + the signal */
     int64_t due_ms; /* DUE: when to start it */
-    int64_t started_ms;
+    int64_t started_ms, ended_ms;
     int64_t free_ms;     /* since when all readers are done; 0: not yet */
     bool asked;          /* to end */
     int64_t deadline_ms; /* when it is killed if it still lives; 0: never */
     int restarts;        /* without progress between */
     int pause_ms;
-    uint64_t best; /* newest frame it ever told */
+    uint64_t first, best; /* first frame it told when it began, newest it ever told */
+    bool told;            /* any */
     uint64_t best_at_death;
     char complaint[512]; /* its last error message */
 };
 
 struct supervisor_options {
-    const char *folder; /* absolute: where stages work */
-    int restarts;       /* without progress */
+    int restarts; /* without progress */
     int grace_ms; /* time to end after having been asked, for those that only look; others get 6 times that */
 };
 
 /* How it ended. */
 struct outcome {
     bool finished;      /* every stage that must has done its part */
+    bool interrupted;   /* by a signal */
     int code;           /* for the launcher to exit with */
     const char *failed; /* name of the stage that stopped the run, or failed while looking; NULL: none */
     char why[600];      /* its error */

@@ -236,7 +236,8 @@ const char *value_read(const struct spec_param *param, const struct node *node, 
     case SPEC_CHOICE:
         return read_choice(param, node, arena, diagnostics);
     case SPEC_PATH:
-        return *node->text ? path_resolve(arena, base, node->text) : "";
+        return *node->text && strcmp(node->text, "-") != 0 ? path_resolve(arena, base, node->text)
+                                                           : node->text;
     default:
         return node->text;
     }

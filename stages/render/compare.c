@@ -1,0 +1,294 @@
+/* See compare.h. */
+#include "compare.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "draw.h"
+#include "log.h"
+#include "measure.h"
+#include "shown.h"
+
+#define TEXT_BYTES 320
+
+/* A layer of one run, as it will be drawn. */
+struct place {
+    char *run;                    /* name of its folder; owned */
+    char name[STREAM_NAME_BYTES]; /* of the layer */
+    bool invariant;
+    float *data;         /* owned */
+    struct draw_map map; /* of data */
+    double homogeneity;
+    char note[TEXT_BYTES]; /* written below its title */
+};
+
+struct places {
+    struct place *items;
+    size_t n;
+    char **runs; /* names of their folders; owned */
+    size_t n_runs;
+};
+
+static void places_fini(struct places *self)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        free(self->items[i].run);
+        free(self->items[i].data);
+    }
+    for (size_t i = 0; i < self->n_runs; i++) {
+        free(self->runs[i]);
+    }
+    free(self->items);
+    free(self->runs);
+}
+
+static int no_memory(void)
+{
+    return error_set(LOOM_EINTERNAL, "no memory for the layers to be compared");
+}
+
+/* What is drawn of a layer: the prototypes of an invariant one (sparse: the layer below), or its weights. */
+static int take_data(struct place *place, const struct shown *layer, const struct shown *sparse)
+{
+    const struct stage_weights *weights = &layer->weights,
+                               *shape = sparse != NULL ? &sparse->weights : weights;
+    const size_t n = weights->rows * shape->cols;
+    place->data = malloc(n * sizeof *place->data);
+    if (place->data == NULL) {
+        return no_memory();
+    }
+    if (sparse != NULL) {
+        measure_prototypes(place->data, weights->data, shape->data, weights->rows, weights->cols,
+                           shape->cols);
+    } else {
+        memcpy(place->data, weights->data, n * sizeof *place->data);
+    }
+    place->map = (struct draw_map){.data = place->data,
+                                   .grid_x = weights->grid_x,
+                                   .grid_y = weights->grid_y,
+                                   .tile_width = shape->input_width,
+                                   .tile_height = shape->input_height};
+    return LOOM_OK;
+}
+
+static int add_place(struct places *self, const char *run, const struct shown *layer,
+                     const struct shown *sparse)
+{
+    struct place place = {.invariant = sparse != NULL};
+    struct place *grown = realloc(self->items, (self->n + 1) * sizeof *grown);
+    if (grown == NULL) {
+        return no_memory();
+    }
+    self->items = grown;
+    snprintf(place.name, sizeof place.name, "%s", layer->name);
+    place.homogeneity = measure_homogeneity(layer->weights.data, layer->weights.rows, layer->weights.cols);
+    place.run = strdup(run);
+    int status = place.run == NULL ? no_memory() : take_data(&place, layer, sparse);
+    if (status != LOOM_OK) {
+        free(place.run);
+        return status;
+    }
+    self->items[self->n++] = place;
+    return LOOM_OK;
+}
+
+static int is_layer_file(const struct dirent *entry)
+{
+    const size_t n = strlen(entry->d_name);
+    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
+}
+
+/* Add the layers of one run. Files that cannot be read are logged and passed over. */
+static int add_run(struct places *self, const char *folder, const char *run)
+{
+    struct shelf shelf = {0};
+    struct dirent **entries = NULL;
+    char *layers = NULL;
+    int n = asprintf(&layers, "%s/%s/layers", folder, run) < 0
+                ? -1
+                : scandir(layers, &entries, is_layer_file, alphasort);
+    int status = LOOM_OK;
+    for (int sparse = 1; sparse >= 0; sparse--) {
+        for (int i = 0; i < n && status == LOOM_OK; i++) {
+            struct shown layer;
+            if (shown_read(&layer, layers, entries[i]->d_name, sparse == 1) != LOOM_OK) {
+                log_warning("passed over: %s", error_message());
+                continue;
+            }
+            const struct shown *below = sparse == 1 ? NULL : shelf_find(&shelf, &layer);
+            if (layer.weights.data != NULL && (sparse == 1 || below != NULL)) {
+                status = add_place(self, run, &layer, below);
+            }
+            if (layer.weights.data != NULL && sparse == 1 && status == LOOM_OK) {
+                status = shelf_keep(&shelf, &layer);
+            }
+            shown_fini(&layer);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        free(entries[i]);
+    }
+    free(entries);
+    free(layers);
+    shelf_fini(&shelf);
+    return status;
+}
+
+/* Add all runs of a folder, those without layers too if they are runs at all. */
+static int add_runs(struct places *self, const char *folder)
+{
+    struct dirent **entries = NULL;
+    const int n = scandir(folder, &entries, NULL, versionsort);
+    if (n < 0) {
+        return error_set(LOOM_EIO, "cannot read the folder of runs '%s': %s", folder, strerror(errno));
+    }
+    int status = LOOM_OK;
+    for (int i = 0; i < n && status == LOOM_OK; i++) {
+        char *file = NULL;
+        struct stat found;
+        if (entries[i]->d_name[0] == '.' ||
+            asprintf(&file, "%s/%s/pipeline.yaml", folder, entries[i]->d_name) < 0) {
+            continue;
+        }
+        if (stat(file, &found) == 0) {
+            char **runs = realloc(self->runs, (self->n_runs + 1) * sizeof *runs);
+            char *run = strdup(entries[i]->d_name);
+            if (runs != NULL) {
+                self->runs = runs;
+            }
+            if (runs == NULL || run == NULL) {
+                free(run);
+                status = no_memory();
+            } else {
+                self->runs[self->n_runs++] = run;
+                status = add_run(self, folder, run);
+            }
+        }
+        free(file);
+    }
+    for (int i = 0; i < n; i++) {
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+/* strength=0.3,seed=2 as it is read: strength = 0.3, seed = 2. */
+static void write_title(char title[TEXT_BYTES], const char *run)
+{
+    size_t used = 0;
+    for (; *run != '\0' && used + 4 < TEXT_BYTES; run++) {
+        const char *as = *run == ',' ? ", " : *run == '=' ? " = " : (const char[]){*run, '\0'};
+        used += (size_t)snprintf(title + used, TEXT_BYTES - used, "%s", as);
+    }
+}
+
+static double largest(const struct place *place)
+{
+    const struct draw_map *map = &place->map;
+    const size_t n = map->grid_x * map->grid_y * map->tile_width * map->tile_height;
+    double max = 0;
+    for (size_t i = 0; i < n; i++) {
+        max = fmax(max, (double)place->data[i]);
+    }
+    return max;
+}
+
+/* What a run shows on the sheet of the layer `of`; nothing where it has no such layer. */
+static struct draw_map map_of(struct places *places, const struct place *of, const char *run)
+{
+    for (size_t i = 0; i < places->n; i++) {
+        struct place *place = &places->items[i];
+        if (strcmp(place->name, of->name) == 0 && strcmp(place->run, run) == 0) {
+            snprintf(place->note, sizeof place->note, "homogeneity %.3g, largest %.3g", place->homogeneity,
+                     largest(place));
+            struct draw_map map = place->map;
+            map.subtitle = place->note;
+            return map;
+        }
+    }
+    return (struct draw_map){.subtitle = "no such layer"};
+}
+
+static int write_sheet(struct gallery *self, const char *name, const struct draw_sheet *sheet)
+{
+    struct image image = {0};
+    char *path = NULL;
+    int status = asprintf(&path, "%s/%s-compared.png", self->folder, name) < 0 ? no_memory() : LOOM_OK;
+    if (status == LOOM_OK) {
+        status = draw_sheet(&image, sheet, self->text);
+    }
+    if (status == LOOM_OK) {
+        status = image_write(&image, path, sheet->title);
+    }
+    self->drawn += status == LOOM_OK ? 1 : 0;
+    image_fini(&image);
+    free(path);
+    return status;
+}
+
+/* The sheet of a layer: a place for every run. */
+static int draw_layer(struct gallery *self, struct places *places, const struct place *of, size_t columns,
+                      const char *folder)
+{
+    const size_t n = places->n_runs;
+    struct draw_map *maps = calloc(n, sizeof *maps);
+    char(*titles)[TEXT_BYTES] = calloc(n, sizeof *titles);
+    char title[TEXT_BYTES];
+    int status = LOOM_OK;
+    if (maps == NULL || titles == NULL) {
+        status = no_memory();
+        goto done;
+    }
+    for (size_t r = 0; r < n; r++) {
+        write_title(titles[r], places->runs[r]);
+        maps[r] = map_of(places, of, places->runs[r]);
+        maps[r].title = titles[r];
+    }
+    const char *slash = strrchr(folder, '/'), *name = slash != NULL && slash[1] != '\0' ? slash + 1 : folder;
+    snprintf(title, sizeof title, "%s: %s of %s%s", name, of->invariant ? "prototypes" : "weights", of->name,
+             of->invariant ? ", its units seen in pixels" : "");
+    const struct draw_sheet sheet = {.maps = maps,
+                                     .n = n,
+                                     .columns = columns > 0 ? columns : (size_t)ceil(sqrt((double)n)),
+                                     .title = title,
+                                     .subtitle = "one grey scale for all, ends above 99.5% of the numbers; "
+                                                 "homogeneity: mean cosine of pairs of units"};
+    status = write_sheet(self, of->name, &sheet);
+done:
+    free(titles);
+    free(maps);
+    return status;
+}
+
+int compare_draw(struct gallery *self, const char *folder, size_t columns)
+{
+    struct places places = {0};
+    bool invariant = false;
+    int status = add_runs(&places, folder);
+    for (size_t i = 0; i < places.n; i++) {
+        invariant = invariant || places.items[i].invariant;
+    }
+    for (size_t i = 0; i < places.n && status == LOOM_OK; i++) {
+        const struct place *place = &places.items[i];
+        bool first = place->invariant == invariant;
+        for (size_t j = 0; j < i; j++) {
+            first = first && (places.items[j].invariant != invariant ||
+                              strcmp(places.items[j].name, place->name) != 0);
+        }
+        if (first) {
+            status = draw_layer(self, &places, place, columns, folder);
+        }
+    }
+    if (status == LOOM_OK && places.n == 0) {
+        status = error_set(LOOM_EDATA, "no folder in '%s' is that of a run with layers (RUN/layers/NAME.h5)",
+                           folder);
+    }
+    places_fini(&places);
+    return status;
+}

@@ -1,0 +1,305 @@
+#!/usr/bin/python3
+"""loom tap: streams of a running pipeline, read from outside in every form, without a bit of the result changing.
+
+    tests/test_tap.py FOLDER_OF_PROGRAMS [unittest arguments]"""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import threading
+import time
+import unittest
+
+import h5py
+import msgpack
+import numpy
+import zmq
+
+from loom_case import Case, PATIENCE, PIPELINE, program
+
+TAP = program("loom-tap")
+
+
+class TapCase(Case):
+    def start_run(self, run, *arguments, **values):
+        """A run that has begun."""
+        child = self.start(program("loom"), "run", self.write(values.pop("text", PIPELINE), **values), "--dir", run, *arguments)
+        end = time.time() + PATIENCE
+        while not os.path.isdir(self.path(run, "sockets")) and time.time() < end:
+            time.sleep(0.01)
+        return child
+
+    def tap(self, *arguments, code=0):
+        """Run loom-tap to its end; what it wrote, and what it said."""
+        done = subprocess.run([TAP, *arguments], cwd=self.folder, capture_output=True, timeout=PATIENCE, check=False)
+        said = done.stderr.decode()
+        self.assertEqual(done.returncode, code, said)
+        return done.stdout, said
+
+    def wait_for_pass(self, run, stage, number):
+        """Until the stage has ended this pass."""
+        path, end = self.path(run, "metrics.jsonl"), time.time() + PATIENCE
+        while time.time() < end:
+            try:
+                with open(path, encoding="utf-8") as file:
+                    lines = [json.loads(line) for line in file if line.endswith("\n")]
+            except FileNotFoundError:
+                lines = []
+            if any(line.get("stage") == stage and line.get("pass", 0) >= number for line in lines):
+                return
+            time.sleep(0.02)
+        self.fail(f"{stage} has not ended pass {number}")
+
+    def tape(self, run):
+        return h5py.File(self.path(run, "recordings", "tape.h5"), "r")
+
+
+class Forms(TapCase):
+    """What is written is what the stage made: compared with the recording of the same run."""
+
+    @staticmethod
+    def begin(said):
+        return int(re.search(r"begins at frame (\d+)", said).group(1))
+
+    def test_arrays(self):
+        child = self.start_run("run", "--set", "window.rate=1500", "--set", "window.block=50")
+        self.tap("run", "window", "--from", "0", "--npy", "700", "-o", "frames.npy")
+        self.tap("run", "sparse", "--from", "oldest", "--npy", "700", "-o", "codes.npy")
+        self.tap("run/sockets/topo", "--from", "10", "--npy", "300", "-o", "activations.npy")
+        _, said = self.tap("ipc://run/sockets/topo", "--npy", "64", "-o", "newest.npy")
+        self.tap("run", "sparse", "--topic", "weights", "--npy", "2", "-o", "weights.npy")
+        self.finish(child)
+        first = self.begin(said)
+        with self.tape("run") as tape:
+            numpy.testing.assert_array_equal(numpy.load(self.path("frames.npy")), tape["frames/data"][:700])
+            codes = numpy.load(self.path("codes.npy"))
+            numpy.testing.assert_array_equal(codes["index"], tape["codes/index"][:700])
+            numpy.testing.assert_array_equal(codes["value"], tape["codes/value"][:700])
+            numpy.testing.assert_array_equal(numpy.load(self.path("activations.npy")), tape["activations/data"][10:310])
+            numpy.testing.assert_array_equal(numpy.load(self.path("newest.npy")), tape["activations/data"][first:first + 64])
+        self.assertGreater(first, 0)
+        weights = numpy.load(self.path("weights.npy"))
+        self.assertEqual((weights.shape, weights.dtype), ((2, 120, 400), numpy.dtype("<f4")))
+        self.assertFalse((weights[0] == weights[1]).all(), "it learns")
+
+    def test_raw_bytes_and_messages(self):
+        child = self.start_run("run", "--set", "window.rate=1500", "--set", "window.block=50")
+        frames, _ = self.tap("run", "window", "--from", "0", "--frames", "500", "--raw")
+        dense, _ = self.tap("run", "sparse", "--from", "0", "--frames", "500", "--raw")
+        messages, _ = self.tap("run", "sparse", "--from", "0")  # to the end of the stream
+        self.finish(child)
+        with self.tape("run") as tape:
+            index, value = tape["codes/index"][()], tape["codes/value"][()]
+            self.assertEqual(frames, tape["frames/data"][:500].tobytes())
+            expected = numpy.zeros((500, 120), "f4")
+            numpy.put_along_axis(expected, index[:500].astype("i8"), value[:500], 1)
+            numpy.testing.assert_array_equal(numpy.frombuffer(dense, "<f4").reshape(500, 120), expected)
+            blocks = list(msgpack.Unpacker(_Bytes(messages), max_buffer_size=1 << 28))
+            self.assertEqual(sum(block["n"] for block in blocks), 3000)
+            for block in blocks:
+                self.assertEqual((block["v"], block["t"], block["kind"], block["shape"], block["grid"], block["pass"],
+                                  block["total"], block["name"]), (1, "data", "codes", [3], [12, 10], 1000, 3000, "sparse"))
+                rows = slice(block["seq"], block["seq"] + block["n"])
+                self.assertEqual(block["index"], index[rows].tobytes())
+                self.assertEqual(block["value"], value[rows].tobytes())
+                self.assertEqual(block["eos"], rows.stop == 3000)
+            ends = [block for block in blocks if "metrics" in block]
+            numpy.testing.assert_array_equal([end["metrics"]["reconstruction_error"] for end in ends],
+                                             tape["metrics/sparse/values"][:, 0])
+
+    def test_video(self):
+        child = self.start_run("run", "--set", "window.rate=1500", "--set", "window.block=50")
+        frames, _ = self.tap("run", "window", "--from", "0", "--frames", "40", "--y4m", "--scale", "3", "--fps", "12.5")
+        codes, _ = self.tap("run", "sparse", "--from", "0", "--frames", "40", "--y4m", "--white", "0.5")
+        weights, _ = self.tap("run", "sparse", "--topic", "weights", "--frames", "1", "--y4m")
+        self.finish(child)
+        head, _, rest = frames.partition(b"\n")
+        self.assertEqual(head, b"YUV4MPEG2 W60 H60 F12500:1000 Ip A1:1 Cmono XCOLORRANGE=FULL")
+        self.assertEqual(len(rest), 40 * (6 + 3600))
+        self.assertEqual(weights.partition(b"\n")[0].split()[1:3], [b"W240", b"H200"], "12 x 10 tiles of 20 x 20")
+        with self.tape("run") as tape:
+            large = numpy.repeat(numpy.repeat(tape["frames/data"][:40], 3, 1), 3, 2)
+            index, value = tape["codes/index"][:40], tape["codes/value"][:40]
+        decoded = subprocess.run(["ffmpeg", "-v", "error", "-f", "yuv4mpegpipe", "-i", "-", "-f", "rawvideo", "-pix_fmt", "gray",
+                                  "-"], input=frames, capture_output=True, check=True).stdout
+        numpy.testing.assert_array_equal(numpy.frombuffer(decoded, "u1").reshape(40, 60, 60), large)
+        pictures = numpy.frombuffer(codes.partition(b"\n")[2], "u1").reshape(40, 6 + 120)[:, 6:]
+        expected = numpy.zeros((40, 120))
+        numpy.put_along_axis(expected, index.astype("i8"), numpy.minimum(value / 0.5, 1).astype("f8"), 1)
+        numpy.testing.assert_allclose(pictures, 255 * expected, atol=0.51)
+
+    def test_a_tap_shows_what_is_made_just_now(self):
+        child = self.start_run("run", "--set", "window.rate=1500", "--set", "window.block=50")
+        messages, _ = self.tap("run", "sparse.tap", "--frames", "500")
+        metrics, _ = self.tap("ipc://run/sockets/sparse", "--topic", "metrics", "--frames", "1")
+        self.finish(child)
+        blocks = list(msgpack.Unpacker(_Bytes(messages)))
+        self.assertEqual(sum(block["n"] for block in blocks), 500)
+        with self.tape("run") as tape:
+            for block in blocks:
+                rows = slice(block["seq"], block["seq"] + block["n"])
+                self.assertEqual(block["index"], tape["codes/index"][rows].tobytes())
+        self.assertGreater(msgpack.unpackb(metrics)["metrics"]["reconstruction_error"], 0)
+
+    def test_run_in_a_deep_folder(self):
+        deep = os.path.join("a" * 60, "b" * 60)
+        os.makedirs(self.path(deep))
+        child = self.start_run(os.path.join(deep, "run"), "--set", "window.rate=3000")
+        out, _ = self.tap(os.path.join(deep, "run"), "sparse", "--from", "0", "--frames", "100", "--raw")
+        self.finish(child)
+        self.assertEqual(len(out), 100 * 120 * 4)
+
+
+class _Bytes:
+    """A file to read from, for msgpack.Unpacker."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def read(self, n):
+        part, self.data = self.data[:n], self.data[n:]
+        return part
+
+
+class Guests(TapCase):
+    """Nobody waits for a tap."""
+
+    def test_same_bits_with_three_taps_one_of_which_stalls(self):
+        self.run_pipeline("calm", passes=20)
+        child = self.start_run("run", passes=20)
+        stalled = subprocess.Popen([TAP, "run", "window", "--from", "oldest", "--raw"], cwd=self.folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # whose output nobody reads
+        others = [self.start(TAP, "run", "sparse", "--from", "oldest", "--npy", "1000000", "-o", "codes.npy"),
+                  self.start(TAP, "run", "topo.tap", "--topic", "weights", "-o", "weights.msgpack")]
+        self.children += [stalled]
+        self.finish(child)
+        self.assertIsNone(stalled.poll(), "it still waits for its reader")
+        self.finish(others[0])  # the stream has ended
+        self.assertEqual(self.result("run"), self.result("calm"))
+        with self.tape("run") as tape:
+            numpy.testing.assert_array_equal(numpy.load(self.path("codes.npy"))["value"], tape["codes/value"])
+
+    def test_slow_reader_is_told_what_it_missed(self):
+        text = PIPELINE[:PIPELINE.index("  sparse:")] + """
+  stretch: {{stage: skeleton, in: window, ring: 1, block: 50, checkpoint: 0.1}}
+  tape:    {{stage: record, in: stretch, checkpoint: 0.1}}
+"""  # 1600 bytes a frame: 655 frames are held
+        child = self.start_run("run", "--set", "window.rate=3000", "--set", "window.block=50", text=text, passes=10)
+        slow = subprocess.Popen([TAP, "run", "stretch", "--from", "0"], cwd=self.folder, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        self.children += [slow]
+        self.wait_for_pass("run", "stretch", 5)
+        out, said = slow.communicate(timeout=PATIENCE)
+        self.finish(child)
+        self.assertEqual(slow.returncode, 0, said)
+        missed = int(re.findall(rb"(\d+) frames missed", said)[-1])
+        blocks = list(msgpack.Unpacker(_Bytes(out), max_buffer_size=1 << 28))
+        self.assertGreater(missed, 1000)
+        self.assertEqual(sum(block["n"] for block in blocks) + missed, 10000, "it says exactly how many")
+        with self.tape("run") as tape:
+            for block in blocks:
+                self.assertEqual(block["data"], tape["frames/data"][block["seq"]:block["seq"] + block["n"]].tobytes())
+
+    def test_closed_pipe_ends_it_quietly(self):
+        child = self.start_run("run", "--set", "window.rate=1500")
+        tap = subprocess.Popen([TAP, "run", "sparse", "--raw"], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.children += [tap]
+        self.assertEqual(len(tap.stdout.read(100)), 100)
+        tap.stdout.close()
+        self.assertEqual(tap.wait(timeout=PATIENCE), 0)
+        self.assertNotIn(b"error", tap.stderr.read())
+        self.finish(child)
+
+    def test_interrupted_it_keeps_what_came(self):
+        child = self.start_run("run", "--set", "window.rate=1500", "--set", "window.block=50")
+        tap = self.start(TAP, "run", "sparse", "--npy", "1000000", "--from", "0", "-o", "some.npy")
+        self.wait_for_pass("run", "sparse", 1)
+        tap.terminate()
+        self.assertIn("of the 1000000 asked for", self.finish(tap, 130))
+        self.finish(child)
+        codes = numpy.load(self.path("some.npy"))
+        with self.tape("run") as tape:
+            numpy.testing.assert_array_equal(codes["value"], tape["codes/value"][:len(codes)])
+        self.assertGreater(len(codes), 0)
+
+
+class Rubbish(TapCase):
+    """One clear sentence and the right exit code."""
+
+    def test_command_lines(self):
+        for code, words, arguments in (
+                (64, "which stream", ["--raw"]),
+                (64, "is not a run's folder", ["nowhere", "sparse"]),
+                (64, "name it too", ["."]),
+                (64, "not valid", ["http://there"]),
+                (64, "one of", ["ipc://x", "--raw", "--y4m"]),
+                (64, "-o FILE.npy", ["ipc://x", "--npy", "5"]),
+                (64, "belong to --y4m", ["ipc://x", "--fps", "5"]),
+                (64, "metrics are written as msgpack", ["ipc://x", "--topic", "metrics", "--raw"]),
+                (64, "leave out --from", ["ipc://x", "--lossy", "--from", "oldest", "--topic", "data"]),
+                (64, "not '-3'", ["ipc://x", "--from=-3"]),
+                (64, "not 'many'", ["ipc://x", "--npy", "many", "-o", "x.npy"]),
+                (64, "too many", ["a", "b", "c"]),
+                (74, "no-such-folder", ["ipc://x", "-o", "no-such-folder/x"]),
+                (69, "nobody has answered", ["ipc://nobody", "--patience", "0.3", "--timeout", "0.1"]),
+                (64, "--curve_key", ["tcp://192.0.2.1:5555"]),
+        ):
+            _, said = self.tap(*arguments, code=code)
+            self.assertIn(words, " ".join(said.split()), arguments)
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("x")], [])
+
+    def test_a_terminal_is_spared(self):
+        master, slave = pty.openpty()
+        done = subprocess.run([TAP, "ipc://x"], cwd=self.folder, stdout=slave, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+        os.close(slave)
+        os.close(master)
+        self.assertEqual(done.returncode, 64)
+        self.assertIn(b"terminal", done.stderr)
+
+    def serve(self, reply):
+        """A ROUTER that answers everything with reply(request)."""
+        socket = zmq.Context.instance().socket(zmq.ROUTER)
+        socket.bind("ipc://" + self.path("bad"))
+        stop = threading.Event()
+
+        def answer():
+            while not stop.is_set():
+                if socket.poll(50):
+                    peer, request = socket.recv_multipart()
+                    socket.send_multipart([peer, reply(msgpack.unpackb(request))])
+            socket.close(0)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        self.addCleanup(lambda: (stop.set(), thread.join()))
+
+    def test_peers_that_answer_nonsense(self):
+        self.serve(lambda request: b"\xc1\xc1\xc1")
+        _, said = self.tap("bad", code=65)
+        self.assertIn("describes no stream", said)
+
+    def test_winner_beyond_the_grid(self):
+        about = {"v": 1, "t": "stream", "id": "x", "kind": "codes", "shape": [1], "grid": [2, 2], "total": 1, "block": 1}
+        data = {"v": 1, "t": "data", "id": "x", "seq": 0, "n": 1, "eos": True, "index": numpy.array([7], "<u4").tobytes(),
+                "value": numpy.ones(1, "<f4").tobytes()}
+        self.serve(lambda request: msgpack.packb(data if request["t"] == "fetch" else about))
+        for form in (["--raw"], ["--y4m"]):
+            _, said = self.tap("bad", *form, code=65)
+            self.assertIn("unit 7 has won, but there are 4 units", said)
+        _, said = self.tap("bad", "--from", "9", "--raw", code=64)
+        self.assertIn("has only 1 frames", said)
+
+    def test_full_disk(self):
+        child = self.start_run("run", "--set", "window.rate=1500")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([TAP, "run", "window", "--raw"], cwd=self.folder, stdout=full, stderr=subprocess.PIPE,
+                                  timeout=PATIENCE, check=False)
+        self.assertEqual(done.returncode, 74)
+        self.assertIn(b"No space left", done.stderr)
+        self.finish(child)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
