@@ -29,7 +29,7 @@ struct sparse_body {
 extern const struct sparse_body sparse_body_ref;                      /* sparse_ref.c: double, plain C */
 extern const struct sparse_body sparse_body_cpu;                      /* sparse_cpu.c: float */
 extern const struct sparse_body sparse_body_avx2, sparse_body_avx512; /* the same for other sets: set.h */
-extern const struct sparse_body sparse_body_cuda;                     /* cuda/sparse_cuda.c: float, on a GPU */
+extern const struct sparse_body sparse_body_cuda; /* cuda/sparse_cuda.c: float, on a GPU */
 
 /* The specification: one frame. Out: index (k) ascending, value (k), residual (2), W (N x P) if `learn`. In:
  * v (P). work: 2 N + P doubles. */

@@ -129,7 +129,9 @@ static int configure(const struct stage_context *context, void *state, struct st
     } else {
         layer_of(self->input_layer, input);
     }
-    invariant_set_weights(self->kernel, self->weights);
+    if (status == 0) {
+        status = layer_kernel_error(invariant_set_weights(self->kernel, self->weights), "invariant");
+    }
     self->frames = self->start.frames;
     output->repeats = self->frozen && input->repeats; /* its state begins anew with every pass */
     output->grid_x = (size_t)self->grid.x;
@@ -217,7 +219,10 @@ static int end_pass(const struct stage_context *context, void *state, struct met
 {
     struct invariant_stage *self = state;
     size_t n = progress(context, state, metrics);
-    invariant_get_weights(self->kernel, self->weights);
+    int status = layer_kernel_error(invariant_get_weights(self->kernel, self->weights), "invariant");
+    if (status < 0) {
+        return status;
+    }
     measure_coverage(self->coverage, self->weights, self->M, self->N);
     float least = self->coverage[0], most = self->coverage[0];
     for (size_t j = 1; j < self->N; j++) {
@@ -234,7 +239,7 @@ static int end_pass(const struct stage_context *context, void *state, struct met
 static int weights(const struct stage_context *context, void *state, struct stage_weights *view)
 {
     struct invariant_stage *self = state;
-    invariant_get_weights(self->kernel, self->weights);
+    int status = layer_kernel_error(invariant_get_weights(self->kernel, self->weights), "invariant");
     *view = (struct stage_weights){.data = self->weights,
                                    .rows = self->M,
                                    .cols = self->N,
@@ -242,7 +247,7 @@ static int weights(const struct stage_context *context, void *state, struct stag
                                    .grid_y = (size_t)self->grid.y,
                                    .input_width = context->inputs[0].grid_x,
                                    .input_height = context->inputs[0].grid_y};
-    return 0;
+    return status;
 }
 
 static int save(const struct stage_context *context, void *state, struct layer_writer *file)
@@ -251,8 +256,10 @@ static int save(const struct stage_context *context, void *state, struct layer_w
     struct invariant_stage *self = state;
     double error[] = {self->error, self->energy};
     size_t bytes = invariant_state_bytes(self->kernel);
-    invariant_get_weights(self->kernel, self->weights);
-    int status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->M, self->N}, 2, self->weights);
+    int status = layer_kernel_error(invariant_get_weights(self->kernel, self->weights), "invariant");
+    if (status == 0) {
+        status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->M, self->N}, 2, self->weights);
+    }
     if (status == 0) {
         status = layer_write(file, "state/error", LAYER_F8, (const size_t[]){2}, 1, error);
     }
@@ -288,7 +295,9 @@ static int load(const struct stage_context *context, void *state, const struct l
     if (status == 0) {
         self->error = error[0];
         self->energy = error[1];
-        invariant_set_weights(self->kernel, self->weights);
+        status = layer_kernel_error(invariant_set_weights(self->kernel, self->weights), "invariant");
+    }
+    if (status == 0) {
         if (kernel_state != NULL) {
             invariant_load_state(self->kernel, kernel_state);
         }

@@ -196,8 +196,12 @@ int layer_kernel_error(int kernel_status, const char *stage)
                          stage, stage);
     case KERNEL_EUNSUPPORTED:
         return error_set(LOOM_EUSAGE,
-                         "this build or machine has no such backend for the %s layer; use --backend auto",
-                         stage);
+                         "this build or machine has no such backend for the %s layer%s%s; use --backend auto",
+                         stage, *kernel_failure() != '\0' ? ": " : "", kernel_failure());
+    case KERNEL_EDEVICE:
+        return error_set(
+            LOOM_EIO, "the GPU failed in the %s layer, %s; what was saved last is unharmed: go on from there",
+            stage, kernel_failure());
     default:
         return error_set(LOOM_EINTERNAL, "out of memory in the %s layer", stage);
     }

@@ -11,8 +11,8 @@
 #include "layer_support.h"
 #include "stage.h"
 
-/* Frames at a time, so that they stay in the cache as floats: some of the kernel's blocks of 48. */
-#define SLICE 240
+#define SLICE                                                                                                \
+    240 /* frames for a thread at a time, so that they stay in the cache as floats: some blocks of 48 */
 
 struct sparse_stage {
     /* parameters */
@@ -105,7 +105,9 @@ static int configure(const struct stage_context *context, void *state, struct st
     }
     const struct layer_wanted wanted = {.stage = "sparse", .grid = self->grid, .inputs = self->P};
     status = layer_start(&self->start, self->weights, self->layer, &wanted, self->init, self->seed);
-    sparse_set_weights(self->kernel, self->weights);
+    if (status == 0) {
+        status = layer_kernel_error(sparse_set_weights(self->kernel, self->weights), "sparse");
+    }
     self->frames = self->start.frames;
     output->winners = config.k;
     output->repeats = self->frozen && input->repeats;
@@ -226,6 +228,15 @@ static int take_known(struct sparse_stage *self, const struct block *in, struct 
     return status;
 }
 
+/* How many of n frames to give to the kernel at a time. */
+static size_t slice_of(const struct sparse_stage *self, size_t n)
+{
+    if (strcmp(sparse_body(self->kernel), "cuda") == 0) {
+        return n;
+    }
+    return self->frozen ? SLICE * (size_t)self->threads : SLICE;
+}
+
 static int process(const struct stage_context *context, void *state, size_t port, const struct block *in,
                    struct block *out)
 {
@@ -238,8 +249,9 @@ static int process(const struct stage_context *context, void *state, size_t port
     if (frames == NULL) {
         return take_known(self, in, out);
     }
-    for (size_t t = 0; status == 0 && t < in->n; t += SLICE) {
-        size_t n = in->n - t < SLICE ? in->n - t : SLICE;
+    const size_t slice = slice_of(self, in->n);
+    for (size_t t = 0; status == 0 && t < in->n; t += slice) {
+        size_t n = in->n - t < slice ? in->n - t : slice;
         struct block from = {.seq = in->seq + t, .n = n, .fields = {frames + t * row_bytes}};
         struct block to = {.seq = in->seq + t,
                            .n = n,
@@ -275,7 +287,7 @@ static int end_pass(const struct stage_context *context, void *state, struct met
 static int weights(const struct stage_context *context, void *state, struct stage_weights *view)
 {
     struct sparse_stage *self = state;
-    sparse_get_weights(self->kernel, self->weights);
+    int status = layer_kernel_error(sparse_get_weights(self->kernel, self->weights), "sparse");
     *view = (struct stage_weights){.data = self->weights,
                                    .rows = self->N,
                                    .cols = self->P,
@@ -283,7 +295,7 @@ static int weights(const struct stage_context *context, void *state, struct stag
                                    .grid_y = (size_t)self->grid.y,
                                    .input_width = context->inputs[0].width,
                                    .input_height = context->inputs[0].height};
-    return 0;
+    return status;
 }
 
 static int save(const struct stage_context *context, void *state, struct layer_writer *file)
@@ -294,8 +306,10 @@ static int save(const struct stage_context *context, void *state, struct layer_w
     if (self->known != NULL) {
         code_cache_flush(self->known);
     }
-    sparse_get_weights(self->kernel, self->weights);
-    int status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
+    int status = layer_kernel_error(sparse_get_weights(self->kernel, self->weights), "sparse");
+    if (status == 0) {
+        status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
+    }
     if (status == 0) {
         status = layer_write(file, "state/usage", LAYER_F8, &self->N, 1, self->usage);
     }
@@ -324,7 +338,9 @@ static int load(const struct stage_context *context, void *state, const struct l
     void *kernel_state = NULL;
     int status = layer_read(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
     if (status == 0) {
-        sparse_set_weights(self->kernel, self->weights);
+        status = layer_kernel_error(sparse_set_weights(self->kernel, self->weights), "sparse");
+    }
+    if (status == 0) {
         status = layer_read(file, "state/usage", LAYER_F8, &self->N, 1, self->usage);
     }
     if (status == 0) {

@@ -251,7 +251,8 @@ static void check_low_columns(const struct shape *s, size_t expected_low)
             }
         }
         CHECK(pass == 0 || low >= expected_low);
-        CHECK(wrong <= (DATA_FAST == KERNEL_CUDA ? M * N / 100 : 0)); /* see test_topo_low_columns_match_reference */
+        CHECK(wrong <=
+              (DATA_FAST == KERNEL_CUDA ? M * N / 100 : 0)); /* see test_topo_low_columns_match_reference */
         if (wrong > 0) {
             printf("        %zu of %zu weights\n", wrong, M * N);
         }
@@ -674,6 +675,6 @@ CHECK_MAIN(CASE(test_topo_by_hand), CASE(test_smooth_by_hand), CASE(test_invaria
            CASE(test_topo_weight_at_floor_is_revived), CASE(test_topo_lazy_weight_grows_from_the_floor),
            CASE(test_smooth_weight_at_floor_is_revived), CASE(test_invariant_float_weights_keep_the_floor),
            CASE(test_invariant_refuses_wrong_codes), CASE(test_invariant_refuses_wrong_configurations),
-           CASE(test_invariant_load_of_rubbish_stays_in_bounds), CASE(test_invariant_names_its_body), CASE(test_invariant_cuda_or_a_reason),
-           CASE(test_invariant_same_bits_with_every_instruction_set),
+           CASE(test_invariant_load_of_rubbish_stays_in_bounds), CASE(test_invariant_names_its_body),
+           CASE(test_invariant_cuda_or_a_reason), CASE(test_invariant_same_bits_with_every_instruction_set),
            CASE(test_invariant_new_survives_every_failing_allocation))

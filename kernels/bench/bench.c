@@ -1,6 +1,6 @@
 /* kernel-bench: the command line and the rounds; see bench.h.
  *
- *     kernel-bench [--rounds 5] [--only layers,growth,ceilings] [--json] ...
+ *     kernel-bench [--rounds 5] [--only layers,growth,runs,ceilings] [--json] ...
  *
  * Needs nothing but this program. tools/bench calls it with real frames and puts its numbers beside others. */
 #include <getopt.h>
@@ -18,7 +18,7 @@ static const char usage[] =
     "usage: kernel-bench [option]...\n"
     "  --rounds N          measure everything so often; medians are shown (5)\n"
     "  --seconds S         how long a case takes in a round (0.1)\n"
-    "  --only LIST         of layers, growth, ceilings, with commas (layers,ceilings)\n"
+    "  --only LIST         of layers, growth, runs, ceilings, with commas (layers,ceilings)\n"
     "  --backend LIST      of cpu, cuda, reference (cpu,reference)\n"
     "  --threads LIST      threads of the sparse layer (1)\n"
     "  --block N           frames a call (1024)\n"
@@ -33,7 +33,7 @@ static const char usage[] =
 
 struct options {
     size_t rounds;
-    bool layers, growth, ceilings, json, step;
+    bool layers, growth, runs, ceilings, json, step;
     struct {
         size_t side;
         const char *path;
@@ -97,13 +97,8 @@ const struct film *bench_film(const struct bench *self, size_t side)
 
 bool bench_set_threads(struct sparse_config *config, size_t threads)
 {
-#ifdef SPARSE_THREADS_MAX
     config->threads = threads;
     return threads <= SPARSE_THREADS_MAX;
-#else
-    (void)config;
-    return threads == 1;
-#endif
 }
 
 static void refuse(const char *option, const char *value)
@@ -124,10 +119,11 @@ static size_t parse_count(const char *option, const char *text, size_t most)
 
 static void parse_sections(struct options *options, char *list)
 {
-    options->layers = options->growth = options->ceilings = false;
+    options->layers = options->growth = options->runs = options->ceilings = false;
     for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
         bool *section = strcmp(name, "layers") == 0     ? &options->layers
                         : strcmp(name, "growth") == 0   ? &options->growth
+                        : strcmp(name, "runs") == 0     ? &options->runs
                         : strcmp(name, "ceilings") == 0 ? &options->ceilings
                                                         : NULL;
         if (!section) {
@@ -312,6 +308,9 @@ int main(int argc, char **argv)
         }
         if (options.growth) {
             growth_measure(&bench);
+        }
+        if (options.runs) {
+            runs_measure(&bench);
         }
         if (options.ceilings) {
             ceilings_measure(&bench);

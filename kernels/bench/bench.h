@@ -85,7 +85,10 @@ struct layers *layers_start(const struct bench *bench);
 void layers_measure(struct layers *self);
 void layers_stop(struct layers *self);
 
+const struct sparse_config *layers_sparse_b(void); /* experiment B's sparse layer, of one thread */
+
 void growth_measure(const struct bench *bench);   /* larger and smaller layers */
+void runs_measure(const struct bench *bench);     /* 1 to 32 trainings side by side */
 void ceilings_measure(const struct bench *bench); /* what this machine could do at best */
 
 #endif

@@ -47,6 +47,11 @@ static const struct geometry experiments[] = {
 
 #define EXPERIMENTS (sizeof experiments / sizeof *experiments)
 
+const struct sparse_config *layers_sparse_b(void)
+{
+    return &experiments[0].sparse;
+}
+
 enum operation { SPARSE_TRAIN, SPARSE_ENCODE, INVARIANT_TRAIN, INVARIANT_ENCODE, BOTH_TRAIN, OPERATIONS };
 
 /* One experiment computed by one body. */

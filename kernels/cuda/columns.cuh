@@ -19,9 +19,8 @@ struct choice_room {
 };
 
 /* Lay out from `at` (8-byte aligned) on; returns what follows. */
-static __host__ __device__ inline unsigned char *lay_out_choice(struct choice_room *room,
-                                                                const struct invariant_launch *s, uint32_t warps,
-                                                                unsigned char *at)
+static __host__ __device__ inline unsigned char *
+lay_out_choice(struct choice_room *room, const struct invariant_launch *s, uint32_t warps, unsigned char *at)
 {
     room->candidates = (uint64_t *)at, at += (size_t)warps * s->winners * sizeof *room->candidates;
     room->winners = (uint32_t *)at, at += s->winners * sizeof *room->winners;
@@ -32,7 +31,8 @@ static __host__ __device__ inline unsigned char *lay_out_choice(struct choice_ro
 
 /* Keep the winners of d (M), 0 for the rest. Every thread has written its own d: every blockDim.x-th. Between the
  * return and the next use of d by others, a barrier is needed. */
-static __device__ inline void keep_winners(float *d, const struct choice_room *room, const struct invariant_launch *s)
+static __device__ inline void keep_winners(float *d, const struct choice_room *room,
+                                           const struct invariant_launch *s)
 {
     if (s->winners == 0 || s->winners >= s->M) {
         return;

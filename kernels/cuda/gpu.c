@@ -12,8 +12,9 @@ int gpu_check(int error, const char *operation)
         return KERNEL_OK;
     }
     (void)cudaGetLastError(); /* it has been taken note of */
-    return kernel_fail(error == cudaErrorMemoryAllocation ? KERNEL_ENOMEM : KERNEL_EDEVICE, "%s: %s (%s)", operation,
-                       cudaGetErrorString((cudaError_t)error), cudaGetErrorName((cudaError_t)error));
+    return kernel_fail(error == cudaErrorMemoryAllocation ? KERNEL_ENOMEM : KERNEL_EDEVICE, "%s: %s (%s)",
+                       operation, cudaGetErrorString((cudaError_t)error),
+                       cudaGetErrorName((cudaError_t)error));
 }
 
 static int unsupported(const char *why)
@@ -60,8 +61,9 @@ int gpu_open(struct gpu *gpu)
         return rc;
     }
     for (size_t turn = 0; turn < GPU_TURNS; turn++) {
-        if ((rc = gpu_check(cudaEventCreateWithFlags((cudaEvent_t *)&gpu->arrived[turn], cudaEventDisableTiming),
-                            "making an event")) ||
+        if ((rc = gpu_check(
+                 cudaEventCreateWithFlags((cudaEvent_t *)&gpu->arrived[turn], cudaEventDisableTiming),
+                 "making an event")) ||
             (rc = gpu_check(cudaEventCreateWithFlags((cudaEvent_t *)&gpu->done[turn],
                                                      cudaEventDisableTiming | cudaEventBlockingSync),
                             "making an event"))) {
@@ -153,7 +155,8 @@ int gpu_wait_turn(struct gpu *gpu, size_t turn)
 
 int gpu_send(struct gpu *gpu, void *device, const void *staging, size_t bytes)
 {
-    return gpu_check(cudaMemcpyAsync(device, staging, bytes, cudaMemcpyHostToDevice, gpu->copies), "copying to the GPU");
+    return gpu_check(cudaMemcpyAsync(device, staging, bytes, cudaMemcpyHostToDevice, gpu->copies),
+                     "copying to the GPU");
 }
 
 int gpu_sent(struct gpu *gpu, size_t turn)

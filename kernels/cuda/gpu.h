@@ -16,9 +16,9 @@
 struct gpu {
     size_t shared_bytes; /* of shared memory that a block may ask for */
     uint32_t multiprocessors;
-    int has_clusters;    /* of blocks, compute capability 9.0 and later */
-    void *stream;        /* for kernels and results */
-    void *copies;        /* stream for what goes in */
+    int has_clusters;                           /* of blocks, compute capability 9.0 and later */
+    void *stream;                               /* for kernels and results */
+    void *copies;                               /* stream for what goes in */
     void *arrived[GPU_TURNS], *done[GPU_TURNS]; /* events of the staging buffers */
 };
 

@@ -32,9 +32,9 @@ struct turn {
 
 /* What outlasts a frame, in one block, so that saving it is one copy. */
 struct memory {
-    uint64_t t; /* TOPO: frames of the pass so far */
+    uint64_t t;   /* TOPO: frames of the pass so far */
     uint64_t k_1; /* SMOOTH: entries of the code one frame ago */
-    float io[]; /* TOPO: io (M). SMOOTH: io_1 (M), io_2 (M), value_1 (N), and index_1 (N) as its bits */
+    float io[];   /* TOPO: io (M). SMOOTH: io_1 (M), io_2 (M), value_1 (N), and index_1 (N) as its bits */
 };
 
 struct layer {
@@ -166,7 +166,8 @@ static int cuda_new(void **layer_p, const struct invariant_config *config)
     const size_t M = config->Ix * config->Iy;
     *layer_p = NULL;
     if (config->winners > INVARIANT_WINNERS_MAX && config->winners < M) {
-        return kernel_fail(KERNEL_EUNSUPPORTED, "the CUDA body takes at most %d winners, or all", INVARIANT_WINNERS_MAX);
+        return kernel_fail(KERNEL_EUNSUPPORTED, "the CUDA body takes at most %d winners, or all",
+                           INVARIANT_WINNERS_MAX);
     }
     struct layer *self = memory_new(1, sizeof *self);
     float *none = NULL;
@@ -228,7 +229,8 @@ static int cuda_get_weights(const void *layer, float *U)
     if (!columns) {
         return KERNEL_ENOMEM;
     }
-    int rc = self->failed ? self->failed : gpu_get(&self->gpu, columns, self->launch.U, N * M * sizeof *columns);
+    int rc =
+        self->failed ? self->failed : gpu_get(&self->gpu, columns, self->launch.U, N * M * sizeof *columns);
     for (size_t i = 0; !rc && i < M; i++) {
         for (size_t j = 0; j < N; j++) {
             U[i * N + j] = columns[j * M + i];
@@ -293,7 +295,8 @@ static int move_memory(struct layer *self, bool back)
 }
 
 /* Enqueue all that a turn's codes need. */
-static int start_turn(struct layer *self, size_t t, const uint32_t *index, const float *value, size_t k, bool learn)
+static int start_turn(struct layer *self, size_t t, const uint32_t *index, const float *value, size_t k,
+                      bool learn)
 {
     struct turn *turn = &self->turns[t];
     const size_t n = turn->n, M = self->M;
@@ -334,7 +337,8 @@ static int end_turn(struct layer *self, size_t t, float *activations, float *res
     struct turn *turn = &self->turns[t];
     int rc = gpu_wait_turn(&self->gpu, t);
     if (!rc) {
-        memcpy(activations + turn->first * self->M, turn->activations, turn->n * self->M * sizeof *activations);
+        memcpy(activations + turn->first * self->M, turn->activations,
+               turn->n * self->M * sizeof *activations);
         memcpy(residual + turn->first * 2, turn->residual, turn->n * 2 * sizeof *residual);
     }
     return rc;
@@ -346,17 +350,19 @@ static bool fits(struct layer *self, size_t k)
     struct invariant_launch s = self->launch;
     s.k = (uint32_t)k;
     s.k_1 = (uint32_t)self->memory->k_1;
-    return self->config.rule == INVARIANT_SMOOTH ? smooth_fits(&s, &self->device) : topo_fits(&s, &self->device);
+    return self->config.rule == INVARIANT_SMOOTH ? smooth_fits(&s, &self->device)
+                                                 : topo_fits(&s, &self->device);
 }
 
-static int cuda_run(void *layer, float *activations, float *residual, const uint32_t *index, const float *value,
-                    size_t k, size_t n, bool learn)
+static int cuda_run(void *layer, float *activations, float *residual, const uint32_t *index,
+                    const float *value, size_t k, size_t n, bool learn)
 {
     struct layer *self = layer;
     size_t started = 0, ended = 0;
     int rc = self->failed;
     if (!rc && !fits(self, k)) {
-        return kernel_fail(KERNEL_EUNSUPPORTED, "%zu units and codes of %zu entries do not fit into the GPU's shared memory",
+        return kernel_fail(KERNEL_EUNSUPPORTED,
+                           "%zu units and codes of %zu entries do not fit into the GPU's shared memory",
                            self->M, k);
     }
     if (!rc && k > self->k) {

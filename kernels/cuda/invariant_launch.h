@@ -22,19 +22,20 @@ struct invariant_launch {
     const uint32_t *index; /* frames x k */
     const float *value;    /* frames x k */
     float *activations;    /* frames x M */
-    float *parts;          /* frames x k x 2, zeroed by the launcher: residual and square of each entry of the code */
-    float *residual;       /* frames x 2 */
+    float *parts; /* frames x k x 2, zeroed by the launcher: residual and square of each entry of the code */
+    float *residual; /* frames x 2 */
     /* TOPO */
     struct lateral_box box;
     float leak, active_rate, inactive_rate;
-    float *io;                    /* M: in and out */
-    uint64_t t, normalize_every;  /* frames of the pass before this launch; 0: never */
-    double row_sum;               /* N / M: what rows are normalised to */
-    uint32_t in_shared;           /* filled in by the launcher: whether columns lie in shared memory */
+    float *io;                   /* M: in and out */
+    uint64_t t, normalize_every; /* frames of the pass before this launch; 0: never */
+    double row_sum;              /* N / M: what rows are normalised to */
+    uint32_t in_shared;          /* filled in by the launcher: whether columns lie in shared memory */
     /* SMOOTH */
     float smooth_rate, reconstruction_rate;
-    float *io_1, *io_2;                      /* M: in and out */
-    uint32_t *index_1, k_1; /* the code one frame ago, k_1 entries; in and out: the launch leaves k entries there */
+    float *io_1, *io_2; /* M: in and out */
+    uint32_t *index_1,
+        k_1; /* the code one frame ago, k_1 entries; in and out: the launch leaves k entries there */
     float *value_1;
 };
 

@@ -31,7 +31,8 @@ __device__ inline void lateral_columns(float *column, const float *p, const stru
 }
 
 /* c (N) from p and, a barrier after lateral_columns, its sums. */
-__device__ inline void lateral_rows(float *c, const float *p, const float *column, const struct lateral_box *box)
+__device__ inline void lateral_rows(float *c, const float *p, const float *column,
+                                    const struct lateral_box *box)
 {
     const uint32_t N = box->Kx * box->Ky;
     for (uint32_t i = threadIdx.x; i < N; i += blockDim.x) {

@@ -9,8 +9,8 @@
 
 /* emulated_launch is in cuda_emulated.h */
 template <typename T>
-static int launch(void (*kernel)(T), T argument, uint32_t blocks, uint32_t threads, size_t shared, uint32_t cluster,
-                  void *stream)
+static int launch(void (*kernel)(T), T argument, uint32_t blocks, uint32_t threads, size_t shared,
+                  uint32_t cluster, void *stream)
 {
     (void)stream;
     return emulated_launch([=] { kernel(argument); }, blocks, threads, shared, cluster);
@@ -26,8 +26,8 @@ static inline int clear(void *data, size_t bytes, void *stream)
 #else
 
 template <typename T>
-static int launch(void (*kernel)(T), T argument, uint32_t blocks, uint32_t threads, size_t shared, uint32_t cluster,
-                  void *stream)
+static int launch(void (*kernel)(T), T argument, uint32_t blocks, uint32_t threads, size_t shared,
+                  uint32_t cluster, void *stream)
 {
     cudaLaunchConfig_t config = {};
     cudaLaunchAttribute attribute = {};

@@ -18,8 +18,8 @@ static __host__ __device__ inline uint32_t entries(const struct invariant_launch
     return s->k > s->k_1 ? s->k : s->k_1;
 }
 
-static __host__ __device__ inline void lay_out(struct room *room, const struct invariant_launch *s, uint32_t warps,
-                                               unsigned char *at)
+static __host__ __device__ inline void lay_out(struct room *room, const struct invariant_launch *s,
+                                               uint32_t warps, unsigned char *at)
 {
     unsigned char *const begin = at;
     at = lay_out_choice(&room->choice, s, warps, at);
@@ -30,7 +30,8 @@ static __host__ __device__ inline void lay_out(struct room *room, const struct i
 }
 
 /* The code of frame f into shared memory. */
-static __device__ inline void fetch_code(const struct invariant_launch *s, uint32_t *index, float *value, uint32_t f)
+static __device__ inline void fetch_code(const struct invariant_launch *s, uint32_t *index, float *value,
+                                         uint32_t f)
 {
     for (uint32_t a = threadIdx.x; a < s->k; a += blockDim.x) {
         index[a] = s->index[(size_t)f * s->k + a];
@@ -54,7 +55,8 @@ static __device__ inline void excite(float *io, const struct invariant_launch *s
 
 /* The columns active one frame ago follow the interpolation of their neighbours in time. */
 static __device__ inline void smooth(const struct invariant_launch *s, const float *io, const float *io_1,
-                                     const float *io_2, const uint32_t *index_1, const float *value_1, uint32_t k_1)
+                                     const float *io_2, const uint32_t *index_1, const float *value_1,
+                                     uint32_t k_1)
 {
     for (uint32_t x = threadIdx.x; x < k_1 * s->M; x += blockDim.x) {
         const uint32_t a = x / s->M, i = x - a * s->M;
@@ -65,8 +67,8 @@ static __device__ inline void smooth(const struct invariant_launch *s, const flo
 }
 
 /* Reconstruct the active columns, measure them, and let them learn: a warp a column. */
-static __device__ inline void reconstruct(const struct invariant_launch *s, const float *io, const uint32_t *index,
-                                          const float *value, uint32_t f)
+static __device__ inline void reconstruct(const struct invariant_launch *s, const float *io,
+                                          const uint32_t *index, const float *value, uint32_t f)
 {
     for (uint32_t a = warp(); a < s->k; a += warps()) {
         float *column = s->U + (size_t)index[a] * s->M, r = 0;

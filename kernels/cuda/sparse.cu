@@ -11,8 +11,8 @@
  *
  * Without learning there is nothing to wait for: blocks take frames as they come. */
 #include "device.cuh"
-#include "launch.cuh"
 #include "lateral.cuh"
+#include "launch.cuh"
 #include "sparse_launch.h"
 #include "winners.cuh"
 
@@ -47,10 +47,10 @@ static __global__ void list_pixels(const struct sparse_launch s)
 
 /* ---- Drives of a block of frames: a matrix product in tiles. ---- */
 
-#define TILE 32      /* units and frames of a tile */
+#define TILE 32       /* units and frames of a tile */
 #define TILE_DEPTH 32 /* pixels that lie in shared memory at a time */
-#define TILE_PAD 4   /* keeps rows 16-byte aligned and apart in the banks */
-#define EACH 4       /* units, and frames, that a thread computes */
+#define TILE_PAD 4    /* keeps rows 16-byte aligned and apart in the banks */
+#define EACH 4        /* units, and frames, that a thread computes */
 #define TILE_THREADS (TILE / EACH * TILE / EACH)
 
 struct tile {
@@ -58,8 +58,8 @@ struct tile {
 };
 
 /* to[q][a] = from[(first + a) * P + start + q], 0 where there is no such row or pixel. */
-static __device__ inline void load_tile(float (*to)[TILE + TILE_PAD], const float *from, uint32_t first, uint32_t rows,
-                                        uint32_t start, uint32_t end, uint32_t P)
+static __device__ inline void load_tile(float (*to)[TILE + TILE_PAD], const float *from, uint32_t first,
+                                        uint32_t rows, uint32_t start, uint32_t end, uint32_t P)
 {
     for (uint32_t x = threadIdx.x; x < TILE * TILE_DEPTH; x += TILE_THREADS) {
         const uint32_t a = x / TILE_DEPTH, q = x % TILE_DEPTH;
@@ -67,7 +67,8 @@ static __device__ inline void load_tile(float (*to)[TILE + TILE_PAD], const floa
     }
 }
 
-static __device__ inline void multiply_tile(float (*sum)[EACH], const struct tile *t, uint32_t unit, uint32_t frame)
+static __device__ inline void multiply_tile(float (*sum)[EACH], const struct tile *t, uint32_t unit,
+                                            uint32_t frame)
 {
     for (uint32_t q = 0; q < TILE_DEPTH; q++) {
         float w[EACH], v[EACH];
@@ -128,20 +129,20 @@ static __global__ void __launch_bounds__(TILE_THREADS) multiply_frames(const str
 
 /* Where things lie in a block's shared memory, in this order; `units` may lie in global memory instead. */
 struct room {
-    uint64_t *candidates;     /* warps x k */
-    float **target;           /* k: where the winners' rows are written; */
-    const float **source;     /* k: and read */
+    uint64_t *candidates;      /* warps x k */
+    float **target;            /* k: where the winners' rows are written; */
+    const float **source;      /* k: and read */
     uint32_t *winners, *order; /* k each */
-    float *p_of;              /* k: drives of the winners */
-    float *partial;           /* warps x (k + 2): sums of rows, then |e|^2 and |v|^2 */
-    uint32_t *changed;        /* 1: rows that have learned in this block of frames */
-    uint32_t *unit_of;        /* of such a row; SPARSE_BLOCK x k */
-    float *again;             /* SPARSE_SEGMENTS x SPARSE_BLOCK x k: partial sums of drives */
-    float *p;                 /* 2 x stride: drives of this frame and of the next, by turns */
-    float *column, *c;        /* stride each: see lateral.cuh */
-    uint32_t *slot_of;        /* stride: which of the changed rows a unit is, or NO_SLOT */
-    float *rows;              /* cached x row_stride: changed rows */
-    size_t bytes;             /* of all but the cached rows */
+    float *p_of;               /* k: drives of the winners */
+    float *partial;            /* warps x (k + 2): sums of rows, then |e|^2 and |v|^2 */
+    uint32_t *changed;         /* 1: rows that have learned in this block of frames */
+    uint32_t *unit_of;         /* of such a row; SPARSE_BLOCK x k */
+    float *again;              /* SPARSE_SEGMENTS x SPARSE_BLOCK x k: partial sums of drives */
+    float *p;                  /* 2 x stride: drives of this frame and of the next, by turns */
+    float *column, *c;         /* stride each: see lateral.cuh */
+    uint32_t *slot_of;         /* stride: which of the changed rows a unit is, or NO_SLOT */
+    float *rows;               /* cached x row_stride: changed rows */
+    size_t bytes;              /* of all but the cached rows */
 };
 
 static __host__ __device__ inline uint32_t rows_max(const struct sparse_launch *s, bool learn)
@@ -150,8 +151,9 @@ static __host__ __device__ inline uint32_t rows_max(const struct sparse_launch *
 }
 
 /* Lay out from `at` on; units_at: where the arrays over units go, NULL: among the others. */
-static __host__ __device__ inline void lay_out(struct room *room, const struct sparse_launch *s, uint32_t warps,
-                                               bool learn, unsigned char *at, uint32_t *units_at)
+static __host__ __device__ inline void lay_out(struct room *room, const struct sparse_launch *s,
+                                               uint32_t warps, bool learn, unsigned char *at,
+                                               uint32_t *units_at)
 {
     unsigned char *const begin = at;
     const size_t k = s->k, rows = rows_max(s, learn), stride = s->stride;
@@ -177,8 +179,8 @@ static __host__ __device__ inline void lay_out(struct room *room, const struct s
 }
 
 /* Partial sums of the drives that the changed rows have in frame f: a warp takes 32 rows and one segment. */
-static __device__ inline void drive_again(const struct sparse_launch *s, const struct room *room, uint32_t changed,
-                                          uint32_t f)
+static __device__ inline void drive_again(const struct sparse_launch *s, const struct room *room,
+                                          uint32_t changed, uint32_t f)
 {
     const uint32_t rows = SPARSE_BLOCK * s->k, tasks = (changed + WARP - 1) / WARP * SPARSE_SEGMENTS;
     for (uint32_t task = warp(); task < tasks; task += warps()) {
@@ -214,8 +216,8 @@ static __device__ inline void collect_again(float *p, const struct sparse_launch
 
 /* Where the winners' rows lie, and a place for those that learn for the first time in this block. One warp. */
 template <bool LEARN>
-static __device__ inline void find_rows(const struct sparse_launch *s, const struct room *room, const float *p,
-                                        uint32_t f)
+static __device__ inline void find_rows(const struct sparse_launch *s, const struct room *room,
+                                        const float *p, uint32_t f)
 {
     uint32_t changed = *room->changed;
     for (uint32_t first = 0; first < s->k; first += WARP) {
@@ -310,8 +312,8 @@ static __device__ inline void finish_frame(const struct sparse_launch *s, const 
 
 /* The winners of the frame whose drives are p, from a barrier to a barrier. */
 template <bool LEARN>
-static __device__ inline void choose_winners(const struct sparse_launch *s, const struct room *room, const float *p,
-                                             uint32_t f)
+static __device__ inline void choose_winners(const struct sparse_launch *s, const struct room *room,
+                                             const float *p, uint32_t f)
 {
     if (s->box.gain > 0) {
         lateral_columns(room->column, p, &s->box);
@@ -408,7 +410,8 @@ static __global__ void sum_rows(const struct sparse_launch s)
 
 /* ---- Launchers. ---- */
 
-static size_t room_bytes(const struct sparse_launch *s, const struct sparse_device *device, bool learn, bool apart)
+static size_t room_bytes(const struct sparse_launch *s, const struct sparse_device *device, bool learn,
+                         bool apart)
 {
     struct room room;
     unsigned char base[1]; /* only distances from it are used */
@@ -423,7 +426,8 @@ extern "C" int sparse_fits(const struct sparse_launch *s, const struct sparse_de
     return bytes + s->k * row <= device->shared_bytes || bytes <= device->shared_bytes / 2;
 }
 
-extern "C" int sparse_launch_sums(const struct sparse_launch *s, const struct sparse_device *device, void *stream)
+extern "C" int sparse_launch_sums(const struct sparse_launch *s, const struct sparse_device *device,
+                                  void *stream)
 {
     return launch(sum_rows, *s, s->N, device->threads, 2 * device->threads / WARP * sizeof(float), 1, stream);
 }
@@ -435,7 +439,8 @@ extern "C" int sparse_launch_drives(const struct sparse_launch *s, void *stream)
     return error ? error : launch(multiply_frames, *s, tiles, TILE_THREADS, sizeof(struct tile), 1, stream);
 }
 
-extern "C" int sparse_launch_frames(struct sparse_launch s, const struct sparse_device *device, int learn, void *stream)
+extern "C" int sparse_launch_frames(struct sparse_launch s, const struct sparse_device *device, int learn,
+                                    void *stream)
 {
     const size_t bytes = room_bytes(&s, device, learn, s.work != NULL);
     if (!learn) {

@@ -75,7 +75,8 @@ static int new_turn(struct turn *turn, size_t room, size_t P, size_t k)
         (rc = gpu_new_staging(&turn->value, room * k, sizeof(float))) ||
         (rc = gpu_new_staging(&turn->residual, room * 2, sizeof(float))) ||
         (rc = gpu_new_staging(&turn->index, room * k, sizeof(uint32_t))) ||
-        (rc = gpu_new(&turn->v, room * P, sizeof(float))) || (rc = gpu_new(&turn->code, room * k, sizeof(float))) ||
+        (rc = gpu_new(&turn->v, room * P, sizeof(float))) ||
+        (rc = gpu_new(&turn->code, room * k, sizeof(float))) ||
         (rc = gpu_new(&turn->error, room * 2, sizeof(float)))) {
         return rc;
     }
@@ -177,7 +178,9 @@ static int cuda_set_weights(void *layer, const float *W)
     }
     int rc = gpu_put(&self->gpu, self->launch.W, raised, count * sizeof *raised);
     free(raised);
-    rc = rc ? rc : gpu_check(sparse_launch_sums(&self->launch, &self->device, self->gpu.stream), "adding up weights");
+    rc = rc ? rc
+            : gpu_check(sparse_launch_sums(&self->launch, &self->device, self->gpu.stream),
+                        "adding up weights");
     self->failed = rc;
     return rc;
 }
@@ -212,7 +215,8 @@ static void cuda_load_state(void *layer, const void *state)
 static int start_turn(struct layer *self, size_t t, const float *frames, bool learn)
 {
     struct turn *turn = &self->turns[t];
-    const size_t P = self->config.P, k = self->config.k, n = turn->n, most = learn ? SPARSE_BLOCK : self->at_once;
+    const size_t P = self->config.P, k = self->config.k, n = turn->n,
+                 most = learn ? SPARSE_BLOCK : self->at_once;
     struct gpu *gpu = &self->gpu;
     memcpy(turn->frames, frames + turn->first * P, n * P * sizeof *frames);
     int rc = gpu_send(gpu, turn->v, turn->frames, n * P * sizeof *frames);
@@ -225,7 +229,9 @@ static int start_turn(struct layer *self, size_t t, const float *frames, bool le
         s.value = turn->code + f * k;
         s.residual = turn->error + f * 2;
         rc = gpu_check(sparse_launch_drives(&s, gpu->stream), "computing drives");
-        rc = rc ? rc : gpu_check(sparse_launch_frames(s, &self->device, learn, gpu->stream), "going through frames");
+        rc = rc ? rc
+                : gpu_check(sparse_launch_frames(s, &self->device, learn, gpu->stream),
+                            "going through frames");
     }
     if (rc || (rc = gpu_fetch(gpu, turn->index, turn->winner, n * k * sizeof *turn->index)) ||
         (rc = gpu_fetch(gpu, turn->value, turn->code, n * k * sizeof *turn->value)) ||
@@ -249,8 +255,8 @@ static int end_turn(struct layer *self, size_t t, uint32_t *index, float *value,
     return rc;
 }
 
-static int cuda_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
-                    bool learn)
+static int cuda_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames,
+                    size_t n, bool learn)
 {
     struct layer *self = layer;
     size_t started = 0, ended = 0;

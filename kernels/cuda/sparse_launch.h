@@ -43,7 +43,7 @@ struct sparse_launch {
 
 /* What the device can do that the launchers must know. */
 struct sparse_device {
-    size_t shared_bytes;     /* a block may have at most, asked for */
+    size_t shared_bytes; /* a block may have at most, asked for */
     uint32_t multiprocessors;
     uint32_t threads; /* of the block that goes through the frames in order: a multiple of 32, at most 1024 */
 };

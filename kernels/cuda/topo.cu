@@ -6,25 +6,25 @@
  * for itself; every block lets its own columns learn. The rule is computed as it stands, without the CPU body's lazy
  * decay: what it saves in arithmetic it would cost in waiting here. */
 #include "columns.cuh"
-#include "launch.cuh"
 #include "lateral.cuh"
+#include "launch.cuh"
 
 #define GROUP 8 /* columns that a warp works on together */
 
 struct room {
     struct choice_room choice;
-    double *row_sum;     /* M: of this block's columns */
-    uint32_t *index;     /* 2 x k: the code of this frame, by turns */
-    float *value;        /* 2 x k */
-    float *share;        /* 2 x k x M: of the drive, by turns */
+    double *row_sum;           /* M: of this block's columns */
+    uint32_t *index;           /* 2 x k: the code of this frame, by turns */
+    float *value;              /* 2 x k */
+    float *share;              /* 2 x k x M: of the drive, by turns */
     float *drive, *column, *d; /* M each: before, amid and after lateral excitation */
-    float *io;           /* M */
-    float *columns;      /* this block's columns x M */
-    size_t bytes;        /* of all but the columns */
+    float *io;                 /* M */
+    float *columns;            /* this block's columns x M */
+    size_t bytes;              /* of all but the columns */
 };
 
-static __host__ __device__ inline void lay_out(struct room *room, const struct invariant_launch *s, uint32_t warps,
-                                               unsigned char *at)
+static __host__ __device__ inline void lay_out(struct room *room, const struct invariant_launch *s,
+                                               uint32_t warps, unsigned char *at)
 {
     unsigned char *const begin = at;
     const size_t k = s->k, M = s->M;
@@ -48,14 +48,16 @@ static __host__ __device__ inline uint32_t columns_of(uint32_t N, uint32_t rank,
 }
 
 /* This block's column number l. */
-static __device__ inline float *column_at(const struct invariant_launch *s, const struct room *room, uint32_t l)
+static __device__ inline float *column_at(const struct invariant_launch *s, const struct room *room,
+                                          uint32_t l)
 {
     return s->in_shared ? room->columns + (size_t)l * s->M
                         : s->U + ((size_t)l * cluster_size() + cluster_rank()) * s->M;
 }
 
 /* Copy this block's columns into shared memory, or back. */
-static __device__ inline void move_columns(const struct invariant_launch *s, const struct room *room, bool back)
+static __device__ inline void move_columns(const struct invariant_launch *s, const struct room *room,
+                                           bool back)
 {
     const uint32_t rank = cluster_rank(), size = cluster_size(), count = columns_of(s->N, rank, size);
     for (uint32_t l = warp(); s->in_shared && l < count; l += warps()) {
@@ -71,7 +73,8 @@ static __device__ inline void move_columns(const struct invariant_launch *s, con
 }
 
 /* Send the drive's shares of those active columns that this block has to all blocks. */
-static __device__ inline void send_shares(const struct invariant_launch *s, const struct room *room, uint32_t turn)
+static __device__ inline void send_shares(const struct invariant_launch *s, const struct room *room,
+                                          uint32_t turn)
 {
     const uint32_t rank = cluster_rank(), size = cluster_size();
     for (uint32_t a = 0; a < s->k; a++) {
@@ -89,7 +92,8 @@ static __device__ inline void send_shares(const struct invariant_launch *s, cons
 }
 
 /* io of this frame, from a barrier to a barrier. */
-static __device__ inline void integrate(const struct invariant_launch *s, const struct room *room, uint32_t turn)
+static __device__ inline void integrate(const struct invariant_launch *s, const struct room *room,
+                                        uint32_t turn)
 {
     for (uint32_t i = threadIdx.x; i < s->M; i += blockDim.x) {
         float drive = 0;
@@ -136,8 +140,8 @@ static __device__ inline uint32_t sum_of(void)
 }
 
 /* Reconstruct this block's columns, measure the active ones, and let all learn. */
-static __device__ inline void learn_columns(const struct invariant_launch *s, const struct room *room, uint32_t turn,
-                                            uint32_t f)
+static __device__ inline void learn_columns(const struct invariant_launch *s, const struct room *room,
+                                            uint32_t turn, uint32_t f)
 {
     const uint32_t rank = cluster_rank(), size = cluster_size(), count = columns_of(s->N, rank, size);
     for (uint32_t first = warp() * GROUP; first < count; first += warps() * GROUP) {
@@ -199,8 +203,8 @@ static __device__ inline void normalize(const struct invariant_launch *s, const 
 }
 
 /* The code of frame f into shared memory. */
-static __device__ inline void fetch_code(const struct invariant_launch *s, const struct room *room, uint32_t turn,
-                                         uint32_t f)
+static __device__ inline void fetch_code(const struct invariant_launch *s, const struct room *room,
+                                         uint32_t turn, uint32_t f)
 {
     for (uint32_t a = threadIdx.x; f < s->frames && a < s->k; a += blockDim.x) {
         room->index[turn * s->k + a] = s->index[(size_t)f * s->k + a];

@@ -50,8 +50,8 @@ __device__ inline void list_candidates(uint64_t *candidates, float *c, uint32_t 
 
 /* winners (k) ascending, out of what list_candidates left before the last barrier. One whole warp; order (k) is
  * working memory. */
-__device__ inline void merge_candidates(uint32_t *winners, uint32_t *order, const uint64_t *candidates, uint32_t n,
-                                        uint32_t k)
+__device__ inline void merge_candidates(uint32_t *winners, uint32_t *order, const uint64_t *candidates,
+                                        uint32_t n, uint32_t k)
 {
     const uint64_t *list = candidates + lane() * k, *end = list + k;
     uint64_t head = lane() < warps() ? *list : 0;

@@ -12,8 +12,7 @@
 
 emulated_dim threadIdx, blockIdx, blockDim, gridDim;
 
-namespace
-{
+namespace {
 
 const size_t STACK_BYTES = 64 * 1024;
 const size_t GUARD_BYTES = 64;
@@ -132,7 +131,8 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
             }
         }
         if (!moved) {
-            fprintf(stderr, "emulated CUDA: %zu threads wait at a barrier that the others never reach\n", left.size());
+            fprintf(stderr, "emulated CUDA: %zu threads wait at a barrier that the others never reach\n",
+                    left.size());
             abort();
         }
     }

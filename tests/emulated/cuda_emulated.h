@@ -25,7 +25,8 @@ struct emulated_dim {
 /* Of the running thread; set whenever a fiber is switched to. */
 extern emulated_dim threadIdx, blockIdx, blockDim, gridDim;
 
-int emulated_launch(const std::function<void()> &kernel, uint32_t blocks, uint32_t threads, size_t shared, uint32_t cluster);
+int emulated_launch(const std::function<void()> &kernel, uint32_t blocks, uint32_t threads, size_t shared,
+                    uint32_t cluster);
 unsigned char *emulated_shared(uint32_t rank);
 uint32_t emulated_rank(void);
 uint32_t emulated_cluster(void);
