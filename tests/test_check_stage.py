@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""loom check-stage: the real stages keep the protocol, and every mistake of wrong_stage.py is found and told in the right words.
+"""loom check-stage: the real stages keep the protocol, and every mistake of wrong_stage.py is found and told in the right
+words.
 
     tests/test_check_stage.py FOLDER_OF_PROGRAMS [unittest arguments]"""
 
@@ -27,6 +28,7 @@ MISTAKES = {
     "numpy-dtype": ("describe", "`dtype` is neither"),
     "long-id": ("describe", "40 characters"),
     "no-version": ("describe", "`v` is a str, not 1"),
+    "huge-blocks": ("describe", "at most 256 MiB"),
     "byte-keys": ("describe", "keys are bytes"),
     "empty-part": ("describe", "2 parts"),
     "other-id-each-time": ("describe, again", "was stream noise-"),
@@ -56,7 +58,7 @@ MISTAKES = {
     "dies-at-the-end": ("the last acknowledgement", "it died of this request"),
 }
 MIDDLE_MISTAKES = {
-    "waits-within": ("a fetch waits for frames that are not made yet", "does not answer describe before it has the first frames"),
+    "waits-within": ("a fetch waits for frames that are not made yet", "does not answer describe before it has the first"),
     "invents": ("a fetch waits for frames that are not made yet", "before any input was there"),
     "by-block": ("the same output for other message blocks of the input", "in other message blocks"),
     "forgets": ("killed in the middle: goes on with the same bits", "after a kill in the middle"),
@@ -85,7 +87,8 @@ class CheckStage(Case):
         return [item["check"] for item in result["checks"] if item["verdict"] == "ok"]
 
     def test_stages_of_loom(self):
-        self.assertEqual(len(self.assert_good(program("loom-generate"), "--tapestry", DIGITS, "--frames=300", "--passes=3")), 29)
+        generate = (program("loom-generate"), "--tapestry", DIGITS, "--frames=300", "--passes=3")
+        self.assertEqual(len(self.assert_good(*generate)), 29)
         self.assertEqual(len(self.assert_good(program("loom-skeleton"))), 32)
         sparse = (program("loom-sparse"), "--grid=12x10", "--winners=3")
         self.assertEqual(len(self.assert_good(*sparse, "--frozen=true")), 32)
@@ -109,7 +112,8 @@ class CheckStage(Case):
         jobs = [(mistake, *told, ["{bind}", "{in}", "{run}"]) for mistake, told in MIDDLE_MISTAKES.items()]
         jobs += [(mistake, *told, ["{bind}"]) for mistake, told in MISTAKES.items()]
         with concurrent.futures.ThreadPoolExecutor(10) as pool:  # they mostly wait
-            results = list(pool.map(lambda job: check("--timeout", "2", "--patience", "8", PYTHON, WRONG, job[0], *job[3]), jobs))
+            patience = ("--timeout", "2", "--patience", "8")
+            results = list(pool.map(lambda job: check(*patience, PYTHON, WRONG, job[0], *job[3]), jobs))
         for (mistake, name, words, _), (code, result) in zip(jobs, results):
             with self.subTest(mistake):
                 self.assertIsInstance(result, dict, result)
@@ -129,7 +133,8 @@ class CheckStage(Case):
         self.assertEqual(done.returncode, 65)
         lines = done.stdout.split("\n")
         self.assertEqual(lines[0], "ok        describe")
-        at = [n for n, line in enumerate(lines) if line.startswith("FAILED    values are in their range: frame 0 has the value")]
+        told = "FAILED    values are in their range: frame 0 has the value"
+        at = [n for n, line in enumerate(lines) if line.startswith(told)]
         self.assertEqual(len(at), 1)
         self.assertIn("What a stream is", lines[at[0] + 1])
         self.assertIn("mend  scale frames to 0..1: frames / 255", lines[at[0] + 2])
@@ -147,7 +152,7 @@ class CheckStage(Case):
                 (64, "cannot be started", [self.path("text"), "{bind}"]),
                 (69, "exit code 1, and said last: no window", ["sh", "-c", "echo no window >&2; exit 1", "{bind}"]),
                 (69, "does not answer", ["--patience", "1", PYTHON, WRONG, "silent", "{bind}"]),
-                (69, "it only says `wait`", ["--patience", "2", PYTHON, WRONG, "none", "{bind}", "ipc://" + self.path("nowhere")]),
+                (69, "it only says `wait`", ["--patience", "2", PYTHON, WRONG, "none", "{bind}", "ipc://" + self.path("no")]),
         ):
             with open(self.path("text"), "w", encoding="utf-8") as file:
                 file.write("no program\n")

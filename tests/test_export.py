@@ -39,7 +39,8 @@ class ExportCase(Case):
 
     def export(self, *arguments, code=0):
         """What it said on standard output, as lines; on standard error if it failed."""
-        done = subprocess.run([EXPORT, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run([EXPORT, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE,
+                              check=False)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done.stdout.split("\n")[:-1] if code == 0 else " ".join(done.stderr.split())
 
@@ -54,7 +55,8 @@ class Arrays(ExportCase):
             made = self.export(file, "--npy")
             with h5py.File(file, "r") as source:
                 names = []
-                source.visititems(lambda name, item, names=names: names.append(name) if isinstance(item, h5py.Dataset) else None)
+                source.visit(names.append)
+                names = [name for name in names if isinstance(source[name], h5py.Dataset)]
                 self.assertEqual(sorted(made), sorted(f"{folder}/{name}.npy" for name in names))
                 for name in names:
                     array, expected = numpy.load(self.path(folder, name + ".npy")), source[name][()]
@@ -62,7 +64,8 @@ class Arrays(ExportCase):
                     numpy.testing.assert_array_equal(array, expected)
 
     def test_chosen_frames_and_datasets(self):
-        self.assertEqual(self.export(self.tape, "--npy", "--dataset", "codes/index", "--frames", "990..1009", "-o", "x.npy"), ["x.npy"])
+        made = self.export(self.tape, "--npy", "--dataset", "codes/index", "--frames", "990..1009", "-o", "x.npy")
+        self.assertEqual(made, ["x.npy"])
         self.export(self.tape, "--npy", "--dataset", "frames", "--frames", "1999..", "-o", "some")
         with h5py.File(self.tape, "r") as source:
             numpy.testing.assert_array_equal(numpy.load(self.path("x.npy")), source["codes/index"][990:1010])
@@ -120,12 +123,14 @@ class Tables(ExportCase):
             rows = self.rows("tape/metrics/sparse.csv")
             self.assertEqual(rows[0], ["pass"] + names)
             self.assertEqual([row[0] for row in rows[1:]], ["1", "2"])
-            numpy.testing.assert_array_equal(numpy.array([row[1:] for row in rows[1:]], "f8"), metrics["values"][:, :len(names)])
+            values = numpy.array([row[1:] for row in rows[1:]], "f8")
+            numpy.testing.assert_array_equal(values, metrics["values"][:, :len(names)])
             self.assertEqual(self.rows("tape/frames/at.csv")[:2], [["frame", "x", "y"],
                                                                  ["998"] + [str(n) for n in source["frames/at"][998]]])
             pixels = self.rows("tape/frames/data.csv")
             self.assertEqual(pixels[0][:3] + pixels[0][-1:], ["frame", "y0x0", "y0x1", "y19x19"])
-            numpy.testing.assert_array_equal(numpy.array(pixels[1:], "i4")[:, 1:], source["frames/data"][998:1002].reshape(4, 400))
+            expected = source["frames/data"][998:1002].reshape(4, 400)
+            numpy.testing.assert_array_equal(numpy.array(pixels[1:], "i4")[:, 1:], expected)
 
     def test_layer(self):
         self.export(self.layer, "--csv", "--dataset", "weights", "-o", "w.csv")
@@ -147,7 +152,7 @@ class Tables(ExportCase):
         self.assertEqual([row[1:] for row in self.rows("mine/i1.csv")], [["i1"], ["-128"], ["127"]])
         self.assertEqual(self.rows("mine/i8.csv")[1][1:], [str(-2**63), str(2**63 - 1)])
         self.assertEqual(self.rows("mine/u8.csv")[1], ["0", str(2**64 - 1)])
-        self.assertEqual([[float(cell) for cell in row[1:]] for row in self.rows("mine/f8.csv")[1:]][1], [float("-inf"), 5e-324])
+        self.assertEqual([float(cell) for cell in self.rows("mine/f8.csv")[2][1:]], [float("-inf"), 5e-324])
         self.assertEqual([row[1] for row in self.rows("mine/text.csv")], ["text", 'a,"b"', "plain"])
         self.assertEqual(len(self.rows("mine/none.csv")), 1)
         self.export("mine.h5", "--npy")
@@ -211,7 +216,8 @@ class Rubbish(ExportCase):
         with h5py.File(self.tape, "r") as source:
             at = source["frames/data"].id.get_chunk_info(0).byte_offset
         whole[at + 100] ^= 0x40
-        for name, content in (("flipped.h5", whole), ("cut.h5", whole[:len(whole) // 2]), ("text.h5", b"hello\n"), ("empty.h5", b"")):
+        files = {"flipped.h5": whole, "cut.h5": whole[:len(whole) // 2], "text.h5": b"hello\n", "empty.h5": b""}
+        for name, content in files.items():
             with open(self.path(name), "wb") as file:
                 file.write(content)
             said = self.export(name, "--npy", "-o", "out", "--force", code=65)
@@ -226,9 +232,16 @@ class Rubbish(ExportCase):
             file["../../escaped"] = numpy.zeros(3)
         self.assertIn("another folder", self.export("away.h5", "--npy", code=65))
 
-    def test_full_disk(self):
+    def test_no_folder_and_no_room(self):
         os.symlink("/dev/full", self.path("blocked"))
         self.assertIn("cannot make", self.export(self.layer, "--npy", "-o", "blocked", code=74))
+        for form in ("--npy", "--csv"):
+            done = subprocess.run(["sh", "-c", f"trap '' XFSZ; ulimit -f 50; exec {EXPORT} {self.tape} {form} -o small"],
+                                  cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            self.assertEqual(done.returncode, 74, done.stderr)
+            self.assertIn("File too large", done.stderr)
+            left = [name for _, _, names in os.walk(self.path("small")) for name in names if name.endswith(".tmp")]
+            self.assertEqual(left, [])
 
 
 if __name__ == "__main__":

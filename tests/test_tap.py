@@ -143,6 +143,21 @@ class Forms(TapCase):
                 self.assertEqual(block["index"], tape["codes/index"][rows].tobytes())
         self.assertGreater(msgpack.unpackb(metrics)["metrics"]["reconstruction_error"], 0)
 
+    def test_a_stage_that_starts_again_shows_nothing_twice(self):
+        child = self.start_run("run", "--set", "window.rate=1500", "--set", "window.block=50")
+        tap = subprocess.Popen([TAP, "run", "sparse.tap", "-o", "tapped"], cwd=self.folder, stderr=subprocess.PIPE)
+        self.children += [tap]
+        self.wait_for_pass("run", "sparse", 1)
+        self.assertTrue(self.kill_stages(child, ["sparse"], 0))
+        self.finish(child)
+        said = tap.communicate(timeout=PATIENCE)[1]
+        self.assertEqual(tap.returncode, 0, said)
+        with open(self.path("tapped"), "rb") as file:
+            blocks = list(msgpack.Unpacker(file))
+        ends = [block["seq"] + block["n"] for block in blocks]
+        self.assertTrue(all(block["seq"] >= end for block, end in zip(blocks[1:], ends)))
+        self.assertEqual(ends[-1], 3000)
+
     def test_run_in_a_deep_folder(self):
         deep = os.path.join("a" * 60, "b" * 60)
         os.makedirs(self.path(deep))
@@ -252,7 +267,8 @@ class Rubbish(TapCase):
 
     def test_a_terminal_is_spared(self):
         master, slave = pty.openpty()
-        done = subprocess.run([TAP, "ipc://x"], cwd=self.folder, stdout=slave, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+        done = subprocess.run([TAP, "ipc://x"], cwd=self.folder, stdout=slave, stderr=subprocess.PIPE, timeout=PATIENCE,
+                              check=False)
         os.close(slave)
         os.close(master)
         self.assertEqual(done.returncode, 64)

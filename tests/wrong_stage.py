@@ -57,6 +57,7 @@ ABOUT.update({
     "unknown-kind": {"kind": "video"},
     "numpy-dtype": {"dtype": "float32"},
     "long-id": {"id": "x" * 40},
+    "huge-blocks": {"shape": [4000, 4000], "block": 256},
     "other-id-after-restart": {"id": f"noise-{os.getpid()}"},
     "no-version": {"v": "1"},
 }.get(MISTAKE, {}))
@@ -88,8 +89,9 @@ def answer(ask):
         if seq < oldest and n > 0:
             return {"v": 1, "t": "gone", "id": ABOUT["id"], "base": oldest}
     reply = {"v": 1, "t": "data", "id": ABOUT["id"], "seq": seq, "n": n, "eos": seq + n == TOTAL, **fields(seq, max(n, 0))}
-    return {**reply, **{"never-eos": {"eos": False}, "eos-too-early": {"eos": seq + n >= 96}, "eos-a-number": {"eos": int(reply["eos"])},
-                        "no-id": {"id": ""}, "seq-from-0": {"seq": 0}, "no-type": {"t": "frames"}}.get(MISTAKE, {})}
+    wrong = {"never-eos": {"eos": False}, "eos-too-early": {"eos": seq + n >= 96}, "eos-a-number": {"eos": int(reply["eos"])},
+             "no-id": {"id": ""}, "seq-from-0": {"seq": 0}, "no-type": {"t": "frames"}}
+    return {**reply, **wrong.get(MISTAKE, {})}
 
 
 def understand(request):
@@ -142,7 +144,9 @@ class Mean:
         self.source.send(msgpack.packb({"v": 1, **request}))
 
     def fetch(self):
-        request = {"from": len(self.made), "n": 64} if not self.done else {"from": self.input["total"], "n": 0, "ack": self.input["total"]}
+        request = {"from": len(self.made), "n": 64}
+        if self.done:
+            request = {"from": self.input["total"], "n": 0, "ack": self.input["total"]}
         if MISTAKE == "never-acknowledges":
             self.ask(t="fetch", id=self.input["id"], **{**request, "ack": None})
         else:
@@ -151,8 +155,9 @@ class Mean:
     def describe(self, message):
         self.input = message
         made_of = "" if MISTAKE == "same-id" else message["id"]
-        self.about = {"v": 1, "t": "stream", "id": hashlib.sha256(("mean" + made_of).encode()).hexdigest()[:32], "kind": "frames",
-                      "shape": message["shape"], "dtype": "f4", "pass": message["pass"], "total": message["total"], "block": 50}
+        name = hashlib.sha256(("mean" + made_of).encode()).hexdigest()[:32]
+        self.about = {"v": 1, "t": "stream", "id": name, "kind": "frames", "shape": message["shape"], "dtype": "f4",
+                      "pass": message["pass"], "total": message["total"], "block": 50}
         self.fetch()
 
     def take(self, message):

@@ -168,7 +168,8 @@ static void replay_reference(const float *frames, size_t n, const float *W_float
     free(chosen);
 }
 
-static void replay_float(const float *frames, size_t n, float *W, float *U, size_t M, enum kernel_backend backend)
+static void replay_float(const float *frames, size_t n, float *W, float *U, size_t M,
+                         enum kernel_backend backend)
 {
     const size_t P = sparse.P, N = invariant.N, k = sparse.k;
     uint32_t index[SPARSE_WINNERS_MAX];
@@ -219,7 +220,8 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "reference") == 0) {
         replay_reference(frames, pixels / sparse.P, W, U, M);
     } else {
-        replay_float(frames, pixels / sparse.P, W, U, M, strcmp(argv[1], "cuda") == 0 ? KERNEL_CUDA : KERNEL_CPU);
+        replay_float(frames, pixels / sparse.P, W, U, M,
+                     strcmp(argv[1], "cuda") == 0 ? KERNEL_CUDA : KERNEL_CPU);
     }
     free(frames);
     free(W);

@@ -93,6 +93,23 @@ static void check_numbers(struct subject *self, const struct answer *answer)
     }
 }
 
+/* Whole blocks must fit in messages. */
+static void check_size(struct subject *self, const struct stream_info *info)
+{
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    size_t n_fields = stream_fields(info, fields);
+    uint64_t bytes = MESSAGE_REQUEST_MAX; /* for the keys */
+    for (size_t f = 0; f < n_fields; f++) {
+        bytes += info->block * fields[f].row_bytes;
+    }
+    if (bytes > (uint64_t)MESSAGE_REPLY_MAX) {
+        check_fail(self, RULE_MESSAGE,
+                   "give a smaller 'block', and cut replies there; 256 where none is given",
+                   "a block of %" PRIu64 " frames has %" PRIu64 " MiB; replies have at most 256 MiB",
+                   info->block, bytes >> 20);
+    }
+}
+
 /* Fails the check if there is something wrong with a description. */
 static void check_description(struct subject *self, const struct answer *answer)
 {
@@ -130,6 +147,7 @@ static void check_description(struct subject *self, const struct answer *answer)
     if (!check_failed(self)) {
         self->base = message.base;
         self->head = message.head;
+        check_size(self, &message.info);
     }
 }
 
