@@ -17,13 +17,13 @@ enum stream_kind {
     STREAM_FRAMES, /* pictures: data n x height x width, u1 (value / 255) or f4; at n x 2 i4 (x, y), optional */
     STREAM_CODES,       /* sparse codes: index n x k u4 (ascending), value n x k f4 */
     STREAM_ACTIVATIONS, /* data n x M f4 */
-    STREAM_ANY, /* no stream has it: the output of a source whose kind shows when it is configured */
+    STREAM_ANY,         /* no stream has it: the output of a source whose kind shows when it is configured */
 };
 
 enum stream_dtype { STREAM_U1, STREAM_F4 };
 
-#define STREAM_ID_BYTES 33   /* 32 hexadecimal digits and a NUL */
-#define STREAM_NAME_BYTES 64 /* a stage's name in the run, with its NUL */
+#define STREAM_ID_BYTES 33      /* 32 hexadecimal digits and a NUL */
+#define STREAM_NAME_BYTES 64    /* a stage's name in the run, with its NUL */
 #define STREAM_LAYER_BYTES 1024 /* the ids of about 30 layers, with spaces and a NUL */
 #define STREAM_FIELDS_MAX 2
 #define STREAM_METRICS_MAX 16

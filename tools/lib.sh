@@ -9,7 +9,7 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config
     libzmq3-dev libczmq-dev libmsgpack-dev libpng-dev zlib1g-dev libhdf5-dev libyaml-dev librandom123-dev libxxhash-dev
     libfreetype-dev fonts-dejavu-core)
 # shellcheck disable=SC2034
-test_packages=(libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev llvm shellcheck hdf5-tools procps
+test_packages=(libcmocka-dev g++ clang clang-format clang-tidy libclang-rt-14-dev llvm shellcheck hdf5-tools procps
     python3 python3-numpy python3-zmq python3-msgpack python3-h5py python3-pil ffmpeg
     python3-nbclient python3-ipykernel python3-matplotlib python3-tqdm) # the last four run the notebook
 # shellcheck disable=SC2034
