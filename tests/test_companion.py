@@ -103,7 +103,8 @@ class Streams(Companion):
         common = ("--run", self.path("run"), "--block=64", "--checkpoint=0.2")
         generate = (f"--tapestry={DIGITS}", "--frames=1000", f"--passes={passes}")
         return [
-            self.start(program("loom-generate"), "--name=window", *generate, "--bind", g, *common),
+            self.start(program("loom-generate"), "--name=window", *generate, "--bind", g, "--required=sparse,tape",
+                       *common),
             self.start(program("loom-sparse"), "--name=sparse", "--in", g, "--grid=12x10", "--winners=3",
                        "--bind", s, "--required=topo,tape,python", *common),
             self.start(program("loom-invariant"), "--name=topo", "--in", s, "--grid=5x4",
