@@ -32,8 +32,8 @@ extern const struct invariant_body topo_body_cpu;      /* topo_cpu.c: float */
 extern const struct invariant_body smooth_body_cpu;    /* smooth_cpu.c: float */
 extern const struct invariant_body topo_body_avx2, topo_body_avx512; /* the same for other sets: set.h */
 extern const struct invariant_body smooth_body_avx2, smooth_body_avx512;
-extern const struct invariant_body
-    invariant_body_cuda; /* cuda/invariant_cuda.c: both rules, float, on a GPU */
+/* cuda/invariant_cuda.c: both rules, float, on a GPU. */
+extern const struct invariant_body invariant_body_cuda;
 
 /* What a layer of either rule remembers from frame to frame within a pass, in double; all 0 when a pass
  * begins. */

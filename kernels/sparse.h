@@ -36,8 +36,8 @@ struct sparse_config {
     double rate;     /* learning rate, >= 0 */
     size_t radius;   /* of lateral excitation, in grid steps */
     double strength; /* of lateral excitation, >= 0; 0: none */
-    size_t
-        threads; /* that share the work on a CPU, 0 (as 1) to SPARSE_THREADS_MAX; no result depends on it */
+    /* That share the work on a CPU, 0 (as 1) to SPARSE_THREADS_MAX; no result depends on it. */
+    size_t threads;
 };
 
 struct sparse; /* a layer's weights and working memory; one caller at a time */

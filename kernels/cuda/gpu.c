@@ -50,8 +50,11 @@ int gpu_open(struct gpu *gpu)
 {
     int count = 0, rc;
     *gpu = (struct gpu){0};
-    if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
-        return unsupported("there is no NVIDIA GPU, or no driver for it");
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess || count == 0) {
+        return unsupported(error == cudaErrorInsufficientDriver
+                               ? "the NVIDIA driver is older than this program's CUDA"
+                               : "there is no NVIDIA GPU, or no driver for it");
     }
     if ((rc = read_properties(gpu)) ||
         (rc = gpu_check(cudaStreamCreateWithFlags((cudaStream_t *)&gpu->stream, cudaStreamNonBlocking),
@@ -71,6 +74,16 @@ int gpu_open(struct gpu *gpu)
         }
     }
     return KERNEL_OK;
+}
+
+void gpu_settle(struct gpu *gpu)
+{
+    if (gpu->copies) {
+        (void)cudaStreamSynchronize(gpu->copies);
+    }
+    if (gpu->stream) {
+        (void)cudaStreamSynchronize(gpu->stream);
+    }
 }
 
 void gpu_close(struct gpu *gpu)

@@ -27,6 +27,9 @@ struct gpu {
 int gpu_open(struct gpu *gpu) KERNEL_MUST_CHECK;
 void gpu_close(struct gpu *gpu);
 
+/* Wait until nothing is under way, whether it failed or not: before memory is freed. */
+void gpu_settle(struct gpu *gpu);
+
 /* KERNEL_OK for error 0, else KERNEL_EDEVICE (KERNEL_ENOMEM where memory ran out), with a sentence kept. */
 int gpu_check(int error, const char *operation) KERNEL_MUST_CHECK;
 

@@ -32,8 +32,8 @@ struct turn {
 
 /* What outlasts a frame, in one block, so that saving it is one copy. */
 struct memory {
-    uint64_t t;   /* TOPO: frames of the pass so far */
     uint64_t k_1; /* SMOOTH: entries of the code one frame ago */
+    uint64_t t;   /* TOPO: frames of the pass so far */
     float io[];   /* TOPO: io (M). SMOOTH: io_1 (M), io_2 (M), value_1 (N), and index_1 (N) as its bits */
 };
 
@@ -64,7 +64,7 @@ static void free_turns(struct layer *self)
         gpu_free(turn->error);
         *turn = (struct turn){0};
     }
-    self->k = 0;
+    self->k = self->room = 0;
 }
 
 static void cuda_destroy(void *layer)
@@ -73,6 +73,7 @@ static void cuda_destroy(void *layer)
     if (!self) {
         return;
     }
+    gpu_settle(&self->gpu);
     free_turns(self);
     gpu_free(self->launch.U);
     gpu_free(self->launch.io);
@@ -161,6 +162,16 @@ static void describe(struct layer *self)
     };
 }
 
+/* Whether the GPU's shared memory has room for codes of k entries. */
+static bool fits(struct layer *self, size_t k)
+{
+    struct invariant_launch s = self->launch;
+    s.k = (uint32_t)k;
+    s.k_1 = (uint32_t)self->memory->k_1;
+    return self->config.rule == INVARIANT_SMOOTH ? smooth_fits(&s, &self->device)
+                                                 : topo_fits(&s, &self->device);
+}
+
 static int cuda_new(void **layer_p, const struct invariant_config *config)
 {
     const size_t M = config->Ix * config->Iy;
@@ -182,6 +193,9 @@ static int cuda_new(void **layer_p, const struct invariant_config *config)
     }
     describe(self);
     rc = new_memory(self);
+    if (!rc && !fits(self, 1)) {
+        rc = kernel_fail(KERNEL_EUNSUPPORTED, "%zu units do not fit into the GPU's shared memory", M);
+    }
     if (rc) {
         goto fail;
     }
@@ -205,6 +219,9 @@ static int cuda_set_weights(void *layer, const float *U)
 {
     struct layer *self = layer;
     const size_t M = self->M, N = self->config.N;
+    if (self->failed) {
+        return self->failed;
+    }
     float *columns = memory_new(N, M * sizeof *columns);
     if (!columns) {
         return KERNEL_ENOMEM;
@@ -256,8 +273,15 @@ static void cuda_load_state(void *layer, const void *state)
 {
     struct layer *self = layer;
     memcpy(self->memory, state, cuda_state_bytes(self));
-    if (self->memory->k_1 > self->config.N) { /* not ours: do not read beyond */
-        self->memory->k_1 = 0;
+    const size_t N = self->config.N, smooth = self->config.rule == INVARIANT_SMOOTH;
+    uint64_t *k_1 = &self->memory->k_1;
+    *k_1 = smooth && *k_1 <= N ? *k_1 : 0; /* not ours: stay within memory */
+    for (size_t a = 0; a < *k_1; a++) {
+        uint32_t index;
+        memcpy(&index, self->memory->io + 2 * self->M + N + a, sizeof index);
+        if (index >= N) {
+            *k_1 = 0;
+        }
     }
 }
 
@@ -344,16 +368,6 @@ static int end_turn(struct layer *self, size_t t, float *activations, float *res
     return rc;
 }
 
-/* Whether the GPU's shared memory has room for codes of k entries. */
-static bool fits(struct layer *self, size_t k)
-{
-    struct invariant_launch s = self->launch;
-    s.k = (uint32_t)k;
-    s.k_1 = (uint32_t)self->memory->k_1;
-    return self->config.rule == INVARIANT_SMOOTH ? smooth_fits(&s, &self->device)
-                                                 : topo_fits(&s, &self->device);
-}
-
 static int cuda_run(void *layer, float *activations, float *residual, const uint32_t *index,
                     const float *value, size_t k, size_t n, bool learn)
 {
@@ -365,7 +379,7 @@ static int cuda_run(void *layer, float *activations, float *residual, const uint
                            "%zu units and codes of %zu entries do not fit into the GPU's shared memory",
                            self->M, k);
     }
-    if (!rc && k > self->k) {
+    if (!rc && (k > self->k || self->room == 0)) {
         rc = new_turns(self, k);
     }
     rc = rc ? rc : move_memory(self, false);

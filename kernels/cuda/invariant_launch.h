@@ -42,7 +42,7 @@ struct invariant_launch {
 struct invariant_device {
     size_t shared_bytes; /* a block may have at most, asked for */
     uint32_t cluster;    /* TOPO: blocks that share the columns; 1 where the device has no clusters */
-    uint32_t threads;    /* of a block: a multiple of 32, at most 1024 */
+    uint32_t threads;    /* of a block: a multiple of 32, at most 512 */
 };
 
 /* TOPO: the largest cluster that the device runs, at most 16; 1 if it has none. */

@@ -34,7 +34,13 @@ static int launch(void (*kernel)(T), T argument, uint32_t blocks, uint32_t threa
     void *arguments[] = {&argument};
     cudaError_t error = cudaSuccess;
     if (shared > 48 * 1024) {
-        error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        /* always the most there is: the attribute is the kernel's, not the launch's, and other threads launch it too */
+        int device = 0, most = 0;
+        error = cudaGetDevice(&device);
+        error =
+            error ? error : cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+        error =
+            error ? error : cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
     }
     if (!error && cluster > 8) {
         error = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);

@@ -23,9 +23,9 @@ static __host__ __device__ inline void lay_out(struct room *room, const struct i
 {
     unsigned char *const begin = at;
     at = lay_out_choice(&room->choice, s, warps, at);
-    room->index = (uint32_t *)at, at += 2 * entries(s) * sizeof *room->index;
-    room->value = (float *)at, at += 2 * entries(s) * sizeof *room->value;
-    room->io = (float *)at, at += 3 * s->M * sizeof *room->io;
+    room->index = (uint32_t *)at, at += (size_t)2 * entries(s) * sizeof *room->index;
+    room->value = (float *)at, at += (size_t)2 * entries(s) * sizeof *room->value;
+    room->io = (float *)at, at += (size_t)3 * s->M * sizeof *room->io;
     room->bytes = (size_t)(at - begin);
 }
 
@@ -90,7 +90,7 @@ static __device__ inline void reconstruct(const struct invariant_launch *s, cons
     }
 }
 
-static __global__ void __launch_bounds__(1024) run_smooth(const struct invariant_launch s)
+static __global__ void __launch_bounds__(512) run_smooth(const struct invariant_launch s)
 {
     SHARED_MEMORY(shared);
     struct room room;

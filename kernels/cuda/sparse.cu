@@ -136,8 +136,8 @@ struct room {
     float *p_of;               /* k: drives of the winners */
     float *partial;            /* warps x (k + 2): sums of rows, then |e|^2 and |v|^2 */
     uint32_t *changed;         /* 1: rows that have learned in this block of frames */
-    uint32_t *unit_of;         /* of such a row; SPARSE_BLOCK x k */
-    float *again;              /* SPARSE_SEGMENTS x SPARSE_BLOCK x k: partial sums of drives */
+    uint32_t *unit_of;         /* of such a row; block x k */
+    float *again;              /* SPARSE_SEGMENTS x block x k: partial sums of drives */
     float *p;                  /* 2 x stride: drives of this frame and of the next, by turns */
     float *column, *c;         /* stride each: see lateral.cuh */
     uint32_t *slot_of;         /* stride: which of the changed rows a unit is, or NO_SLOT */
@@ -147,7 +147,7 @@ struct room {
 
 static __host__ __device__ inline uint32_t rows_max(const struct sparse_launch *s, bool learn)
 {
-    return learn ? SPARSE_BLOCK * s->k : 0;
+    return learn ? s->block * s->k : 0;
 }
 
 /* Lay out from `at` on; units_at: where the arrays over units go, NULL: among the others. */
@@ -182,7 +182,7 @@ static __host__ __device__ inline void lay_out(struct room *room, const struct s
 static __device__ inline void drive_again(const struct sparse_launch *s, const struct room *room,
                                           uint32_t changed, uint32_t f)
 {
-    const uint32_t rows = SPARSE_BLOCK * s->k, tasks = (changed + WARP - 1) / WARP * SPARSE_SEGMENTS;
+    const uint32_t rows = rows_max(s, true), tasks = (changed + WARP - 1) / WARP * SPARSE_SEGMENTS;
     for (uint32_t task = warp(); task < tasks; task += warps()) {
         const uint32_t segment = task % SPARSE_SEGMENTS, slot = task / SPARSE_SEGMENTS * WARP + lane();
         const size_t list = (size_t)f * SPARSE_SEGMENTS + segment;
@@ -204,7 +204,7 @@ static __device__ inline void drive_again(const struct sparse_launch *s, const s
 static __device__ inline void collect_again(float *p, const struct sparse_launch *s, const struct room *room,
                                             uint32_t changed)
 {
-    const uint32_t rows = SPARSE_BLOCK * s->k;
+    const uint32_t rows = rows_max(s, true);
     for (uint32_t slot = threadIdx.x; slot < changed; slot += blockDim.x) {
         float total = 0;
         for (uint32_t segment = 0; segment < SPARSE_SEGMENTS; segment++) {
@@ -346,7 +346,7 @@ static __device__ inline void write_back(const struct sparse_launch *s, const st
     }
 }
 
-template <bool LEARN> static __global__ void __launch_bounds__(1024) run_frames(const struct sparse_launch s)
+template <bool LEARN> static __global__ void __launch_bounds__(512) run_frames(const struct sparse_launch s)
 {
     SHARED_MEMORY(shared);
     struct room room;
@@ -424,6 +424,11 @@ extern "C" int sparse_fits(const struct sparse_launch *s, const struct sparse_de
 {
     const size_t row = (s->P | 1) * sizeof(float), bytes = room_bytes(s, device, true, false);
     return bytes + s->k * row <= device->shared_bytes || bytes <= device->shared_bytes / 2;
+}
+
+extern "C" int sparse_fits_apart(const struct sparse_launch *s, const struct sparse_device *device)
+{
+    return room_bytes(s, device, true, true) <= device->shared_bytes;
 }
 
 extern "C" int sparse_launch_sums(const struct sparse_launch *s, const struct sparse_device *device,

@@ -11,8 +11,8 @@
 #include "sparse_body.h"
 #include "sparse_launch.h"
 
-#ifdef LOOM_CUDA_THREADS /* for tests without a GPU */
-#define THREADS LOOM_CUDA_THREADS
+#ifdef LOOM_CUDA_THREADS                /* for tests without a GPU */
+#define THREADS (3 * LOOM_CUDA_THREADS) /* several warps */
 #else
 #define THREADS 512 /* of the block that goes through the frames */
 #endif
@@ -46,6 +46,7 @@ static void cuda_destroy(void *layer)
     if (!self) {
         return;
     }
+    gpu_settle(&self->gpu);
     for (size_t t = 0; t < GPU_TURNS; t++) {
         struct turn *turn = &self->turns[t];
         gpu_free_staging(turn->frames);
@@ -104,6 +105,9 @@ static int new_memory(struct layer *self)
         return rc;
     }
     if (!sparse_fits(launch, &self->device)) {
+        while (launch->block > 1 && !sparse_fits_apart(launch, &self->device)) {
+            launch->block /= 2; /* no result depends on it */
+        }
         launch->blocks = self->device.multiprocessors;
         rc = gpu_new(&launch->work, (size_t)launch->blocks * 5 * stride, sizeof(uint32_t));
     }
@@ -142,9 +146,13 @@ static int cuda_new(void **layer_p, const struct sparse_config *config)
         .stride = (uint32_t)(N + 3) / 4 * 4,
         .box = lateral_box_of(config->Kx, config->Ky, config->radius, config->strength),
         .rate = (float)config->rate,
+        .block = SPARSE_BLOCK,
     };
     self->room = frames_in(STAGING_BYTES, config->P * sizeof(float));
     self->at_once = frames_in(DRIVES_BYTES, self->launch.stride * sizeof(float));
+    if (self->at_once > self->room) { /* a turn has no more */
+        self->at_once = self->room;
+    }
     rc = new_memory(self);
     if (rc) {
         goto fail;
@@ -168,6 +176,9 @@ fail:
 static int cuda_set_weights(void *layer, const float *W)
 {
     struct layer *self = layer;
+    if (self->failed) {
+        return self->failed;
+    }
     const size_t count = self->N * self->config.P;
     float *raised = memory_new(count, sizeof *raised);
     if (!raised) {
@@ -216,7 +227,7 @@ static int start_turn(struct layer *self, size_t t, const float *frames, bool le
 {
     struct turn *turn = &self->turns[t];
     const size_t P = self->config.P, k = self->config.k, n = turn->n,
-                 most = learn ? SPARSE_BLOCK : self->at_once;
+                 most = learn ? self->launch.block : self->at_once;
     struct gpu *gpu = &self->gpu;
     memcpy(turn->frames, frames + turn->first * P, n * P * sizeof *frames);
     int rc = gpu_send(gpu, turn->v, turn->frames, n * P * sizeof *frames);

@@ -23,7 +23,8 @@ struct sparse_launch {
     uint32_t stride;        /* of a frame's drives: N rounded up to 4 */
     struct lateral_box box; /* of lateral excitation */
     float rate;
-    uint32_t frames; /* of this launch; with `learn` at most SPARSE_BLOCK */
+    uint32_t block;  /* frames that a launch may have with `learn`, at most SPARSE_BLOCK */
+    uint32_t frames; /* of this launch */
     float *W;        /* N x P */
     float *sums;     /* N: of the rows of W */
     const float *v;  /* frames x P */
@@ -45,11 +46,14 @@ struct sparse_launch {
 struct sparse_device {
     size_t shared_bytes; /* a block may have at most, asked for */
     uint32_t multiprocessors;
-    uint32_t threads; /* of the block that goes through the frames in order: a multiple of 32, at most 1024 */
+    uint32_t threads; /* of the block that goes through the frames in order: a multiple of 32, at most 512 */
 };
 
 /* Whether the frames' working memory fits into shared memory; if not, s->work must be given. */
 int sparse_fits(const struct sparse_launch *s, const struct sparse_device *device);
+
+/* Whether the rest fits if that lies in s->work. */
+int sparse_fits_apart(const struct sparse_launch *s, const struct sparse_device *device);
 
 /* sums = those of the rows of W. */
 int sparse_launch_sums(const struct sparse_launch *s, const struct sparse_device *device, void *stream);

@@ -212,7 +212,7 @@ static __device__ inline void fetch_code(const struct invariant_launch *s, const
     }
 }
 
-static __global__ void __launch_bounds__(1024) run_topo(const struct invariant_launch s)
+static __global__ void __launch_bounds__(512) run_topo(const struct invariant_launch s)
 {
     SHARED_MEMORY(shared);
     struct room room;
@@ -263,11 +263,14 @@ extern "C" uint32_t topo_cluster(size_t, uint32_t)
 extern "C" uint32_t topo_cluster(size_t shared_bytes, uint32_t threads)
 {
     cudaLaunchConfig_t config = {};
+    cudaFuncAttributes code = {};
     int size = 1;
     config.gridDim = dim3(16);
     config.blockDim = dim3(threads);
     config.dynamicSmemBytes = shared_bytes;
-    if (cudaFuncSetAttribute(run_topo, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes) ||
+    if (cudaFuncGetAttributes(&code, run_topo) ||
+        code.ptxVersion < 90 || /* compiled without clusters: device.cuh */
+        cudaFuncSetAttribute(run_topo, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes) ||
         cudaFuncSetAttribute(run_topo, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) ||
         cudaOccupancyMaxPotentialClusterSize(&size, run_topo, &config) || size < 1) {
         (void)cudaGetLastError(); /* then without clusters */

@@ -151,6 +151,10 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
 int emulated_launch(const std::function<void()> &kernel, uint32_t count, uint32_t threads, size_t shared,
                     uint32_t cluster)
 {
+    const char *most = getenv("EMULATED_SHARED_BYTES");
+    if (shared > (most ? strtoull(most, nullptr, 10) : 232448)) {
+        return 1; /* cudaErrorInvalidValue */
+    }
     if (threads == 0 || threads % 32 != 0 || threads > 1024 || cluster == 0 || count % cluster != 0) {
         return 9; /* cudaErrorInvalidConfiguration */
     }

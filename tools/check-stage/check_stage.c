@@ -7,7 +7,6 @@
  * Limits: what a stage computes is not judged, nor how fast. At most --frames frames are looked at, so
  * what goes wrong later is not seen. Stages that only take are not checked. */
 #include <argp.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "loom/diagnostics.h"
 #include "loom/programs.h"
 #include "loom/yaml_tree.h"
+#include "options.h"
 
 #define FEED_BLOCK 64          /* frames a message of the known stream */
 #define SPEC_PATIENCE_MS 10000 /* for a program to print its --spec */
@@ -62,16 +62,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static double parse_seconds(struct argp_state *state, const char *option, const char *text)
-{
-    char *end = NULL;
-    double value = strtod(text, &end);
-    if (end == text || *end != '\0' || !(value >= 0.1 && value <= 3600)) {
-        argp_error(state, "--%s is a number from 0.1 to 3600, not '%s'", option, text);
-    }
-    return value;
-}
-
 static enum stream_kind parse_kind(const char *text)
 {
     for (enum stream_kind kind = STREAM_FRAMES; kind <= STREAM_ACTIVATIONS; kind++) {
@@ -85,7 +75,6 @@ static enum stream_kind parse_kind(const char *text)
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct check_stage *self = state->input;
-    char *end = NULL;
     switch (key) {
     case KEY_INPUT:
         self->input = parse_kind(argument);
@@ -97,16 +86,13 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         self->json = true;
         return 0;
     case KEY_TIMEOUT:
-        self->timeout_s = parse_seconds(state, "timeout", argument);
+        self->timeout_s = option_number(state, "timeout", argument, 0.1, 3600);
         return 0;
     case KEY_PATIENCE:
-        self->patience_s = parse_seconds(state, "patience", argument);
+        self->patience_s = option_number(state, "patience", argument, 0.1, 3600);
         return 0;
     case KEY_FRAMES:
-        self->frames = strtoull(argument, &end, 10);
-        if (end == argument || *end != '\0' || self->frames < 10 || self->frames > 1000000) {
-            argp_error(state, "--frames is a whole number from 10 to 1000000, not '%s'", argument);
-        }
+        self->frames = option_whole(state, "frames", argument, 10, 1000000);
         return 0;
     case ARGP_KEY_ARGS: /* the rest is the command, with its own options */
         self->command = state->argv + state->next;

@@ -63,11 +63,18 @@ static bool start_again(struct subject *self, bool fresh)
     return good;
 }
 
+/* The first frame behind the first block, as far as frames are kept. */
+static uint64_t first_block_end(const struct subject *self)
+{
+    uint64_t end = stream_block_end(&self->info, self->first, self->info.block);
+    return end < self->first + self->kept ? end : self->first + self->kept;
+}
+
 /* ---- sources ---- */
 
 static void check_restart(struct subject *self)
 {
-    uint64_t end = self->first + (self->kept < self->info.block ? self->kept : self->info.block);
+    uint64_t end = first_block_end(self);
     check_begin(self, "killed and started again: the same stream");
     subject_kill(self);
     if (start_again(self, true)) {
@@ -80,10 +87,10 @@ static void check_restart(struct subject *self)
 static void check_slow(struct subject *self, bool same)
 {
     check_begin(self, "a slow reader is waited for");
-    uint64_t next = self->first + (self->kept < self->info.block ? self->kept : self->info.block);
+    uint64_t next = first_block_end(self);
     if (!same) {
         check_skip(self, "since its restart it is another stream");
-    } else if (self->kept <= self->info.block) {
+    } else if (next == self->first + self->kept) {
         check_skip(self, "the stream has one block only");
     } else if (subject_revive(self)) {
         uint64_t end = stream_block_end(&self->info, next, self->info.block);
