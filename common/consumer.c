@@ -260,6 +260,12 @@ static void note_useless(struct consumer *self)
 static int take_data(struct consumer *self, const struct message *message, zmq_msg_t *reply)
 {
     const uint8_t *rows[STREAM_FIELDS_MAX] = {NULL};
+    if (self->started && message->eos && self->info.total == UINT64_MAX &&
+        message->seq + message->n < self->expected) {
+        return error_set(LOOM_EDATA, "%s ends its stream at frame %ju, but frame %ju was to be the next",
+                         self->settings.endpoint, (uintmax_t)(message->seq + message->n),
+                         (uintmax_t)self->expected);
+    }
     if (message->seq != self->expected || !self->started) {
         note_useless(self);
         return 0; /* a duplicate, or behind a gap that is fetched again */

@@ -61,6 +61,13 @@ void hdf5_release(hid_t *id_p)
     *id_p = HDF5_NONE;
 }
 
+int hdf5_allow_left(hid_t access)
+{
+    const hbool_t yes = true;
+    return H5Pset(access, "clear_status_flags", &yes) < 0 || H5Pset(access, "skip_eof_check", &yes) < 0 ? -1
+                                                                                                        : 0;
+}
+
 int hdf5_check(const char *path)
 {
     struct stat about;

@@ -30,6 +30,10 @@ int hdf5_fail(enum loom_status status, const char *format, ...) __attribute__((f
 /* Close any kind of identifier but a file's and make it HDF5_NONE; harmless on HDF5_NONE. */
 void hdf5_release(hid_t *id_p);
 
+/* Have files opened with `access` although they say that somebody is writing, or tell a wrong size, as those do
+ * that a killed writer left. Nothing changes in a file that is only read. -1 on failure. */
+int hdf5_allow_left(hid_t access) LOOM_MUST_CHECK;
+
 /* Whether `path` can be read (LOOM_EIO) and is an HDF5 file at all (LOOM_EDATA). */
 int hdf5_check(const char *path) LOOM_MUST_CHECK;
 

@@ -11,6 +11,7 @@
 #include <zmq.h>
 
 #include "clock.h"
+#include "durable_file.h"
 #include "log.h"
 #include "message.h"
 #include "ring.h"
@@ -26,6 +27,9 @@
 #define GUEST_SILENT_MS 2000 /* and have been heard this recently */
 #define PAST_PART 8          /* of the ring may hold what all have acknowledged */
 #define PUMP_MS 20           /* after which the runner has its turn, though more requests wait */
+
+/* A line of the file of readers that are done: name, blank, the stream's id; with line ends, NUL. */
+#define DONE_LINE_BYTES (STREAM_NAME_BYTES + STREAM_ID_BYTES + 4)
 
 struct reader {
     char who[STREAM_NAME_BYTES];
@@ -165,16 +169,21 @@ void producer_destroy(struct producer **self_p)
     *self_p = NULL;
 }
 
-/* Readers that an earlier process of this stage has seen finish. */
+/* Readers that an earlier process of this stage has seen finish with this very stream. */
 static int load_done(struct producer *self)
 {
     FILE *file = self->done_path[0] == '\0' ? NULL : fopen(self->done_path, "r");
     if (file == NULL) {
         return 0;
     }
-    char line[STREAM_NAME_BYTES + 1];
+    char line[DONE_LINE_BYTES];
     while (fgets(line, sizeof line, file) != NULL) {
         line[strcspn(line, "\n")] = '\0';
+        char *id = strrchr(line, ' '); /* an id has none; a name may */
+        if (id == NULL || strcmp(id + 1, self->info.id) != 0) {
+            continue;
+        }
+        *id = '\0';
         struct reader *reader = find_reader(self, line);
         if (reader != NULL) {
             reader->ack = self->info.total;
@@ -358,9 +367,13 @@ static int save_done(struct producer *self, const char *who)
     if (self->done_path[0] == '\0' || self->open_to_all) {
         return 0;
     }
+    int status = durable_file_make_folders(self->done_path);
+    if (status < 0) {
+        return status;
+    }
     int file = open(self->done_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    char line[STREAM_NAME_BYTES + 2];
-    int length = snprintf(line, sizeof line, "\n%s\n", who); /* the last line may be torn */
+    char line[DONE_LINE_BYTES];
+    int length = snprintf(line, sizeof line, "\n%s %s\n", who, self->info.id); /* the last may be torn */
     bool written = file >= 0 && write(file, line, (size_t)length) == length && fdatasync(file) == 0;
     int why = errno;
     if (file >= 0) {
@@ -399,7 +412,11 @@ static int note_ack(struct producer *self, const struct message *fetch)
     if (reader->finished) {
         return 0;
     }
-    reader->ack = fetch->ack;
+    /* Acks rise. But one that asks for frames before its ack has gone back (to an older checkpoint, say), and
+     * from now on they are held for it again. */
+    if (fetch->ack > reader->ack || fetch->seq < reader->ack) {
+        reader->ack = fetch->ack;
+    }
     reader->finished = fetch->ack == self->info.total;
     return reader->finished && !reader->guest ? save_done(self, fetch->who) : 0;
 }

@@ -21,11 +21,11 @@ struct producer;
 struct producer_settings {
     const char *endpoint; /* of the ROUTER; "" : none, nobody can fetch */
     const char *tap;      /* of the XPUB; "" : none */
-    const char
-        *required; /* names of the readers to wait for, with commas; "*": whoever acknowledges, while heard;
-                      "": nobody */
-    const char *done_path; /* where the names of readers that have everything are kept; "" : nowhere */
-    uint64_t ring_bytes;   /* of blocks held at most */
+    /* Names of the readers to wait for, with commas; "*": whoever acknowledges, while heard; "": nobody. */
+    const char *required;
+    /* Where readers that have everything are kept, a line "NAME ID" each; "": nowhere. */
+    const char *done_path;
+    uint64_t ring_bytes; /* of blocks held at most */
     /* A source: fill block->fields for block->seq .. + n, and return 0. Otherwise NULL. */
     int (*produce)(void *argument, struct block *block);
     void *argument;

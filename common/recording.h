@@ -16,7 +16,8 @@
  * h5py.File(path, "r", swmr=True). After a kill every row below /durable is there; rows beyond may be, too.
  * Opening the same path again goes on in place: rows past /durable come again and replace those in the
  * file, and what has not come again when it is closed is cut. Without going on, `h5clear -s -i FILE` makes
- * it an ordinary file again. Once closed, it is one.
+ * it an ordinary file again. Once closed, it is one. Killed in the moment of closing, it opens with
+ * recording_read.h and for going on only.
  *
  * Limits: one writer at a time (locked); a power cut (not a kill) in the middle of a flush can damage the
  * file, because HDF5 has no journal. Needs little-endian numbers and a Linux file system; with one that

@@ -18,6 +18,8 @@
 
 #define LOCK_TRIES 10 /* a writer that has just been killed may take a moment to be gone */
 #define LOCK_PAUSE_US 100000
+#define FLAG_WRITE 1U /* in the superblock: open for writing, */
+#define FLAG_SWMR 4U  /* with readers beside */
 
 hid_t recording_access(bool swmr)
 {
@@ -75,12 +77,23 @@ static int lock(struct recording *self)
     return LOOM_OK;
 }
 
-/* The superblock (version 3, at the beginning of the file) says it. */
-bool recording_is_open(int fd)
+/* The flags of the superblock (version 3, at the beginning of the file). */
+static unsigned status_flags(int fd)
 {
     unsigned char superblock[12];
-    return pread(fd, superblock, sizeof superblock, 0) == sizeof superblock && superblock[8] == 3 &&
-           superblock[11] != 0;
+    bool there = pread(fd, superblock, sizeof superblock, 0) == sizeof superblock && superblock[8] == 3;
+    return there ? superblock[11] : 0;
+}
+
+bool recording_is_open(int fd)
+{
+    return status_flags(fd) != 0;
+}
+
+bool recording_is_open_alone(int fd)
+{
+    unsigned flags = status_flags(fd);
+    return (flags & FLAG_WRITE) != 0 && (flags & FLAG_SWMR) == 0;
 }
 
 /* Cut off what a killed writer had written since its last flush: nothing refers to it. If it was killed in
@@ -109,14 +122,12 @@ static void give_back(const struct recording *self)
 
 static int open_file(struct recording *self)
 {
-    const hbool_t yes = true;
     bool killed = recording_is_open(self->fd); /* as only one can hold the lock */
     if (killed) {
         give_back(self);
     }
     hid_t access = recording_access(true);
-    if (access < 0 || (killed && (H5Pset(access, "clear_status_flags", &yes) < 0 ||
-                                  H5Pset(access, "skip_eof_check", &yes) < 0))) {
+    if (access < 0 || (killed && hdf5_allow_left(access) < 0)) {
         int status = hdf5_fail(LOOM_EINTERNAL, "cannot prepare the opening of %s", self->path);
         hdf5_release(&access);
         return status;

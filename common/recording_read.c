@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,6 +82,20 @@ static int check_size(const struct recording_reader *self)
                      self->path, (intmax_t)about.st_size, end);
 }
 
+/* A file that says that somebody writes to it without SWMR, as a recorder does when it closes it: it can be
+ * read only if that was killed. */
+static int check_left(const struct recording_reader *self)
+{
+    if (self->condition == RECORDING_LIVE) {
+        return error_set(LOOM_EDATA, "%s is just being closed by its recorder; look again", self->path);
+    }
+    if (flock(self->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        return error_set(LOOM_EDATA, "%s is open for writing in another program; close it there", self->path);
+    }
+    flock(self->fd, LOCK_UN);
+    return LOOM_OK;
+}
+
 static int open_file(struct recording_reader *self)
 {
     int status = hdf5_check(self->path);
@@ -97,11 +112,17 @@ static int open_file(struct recording_reader *self)
     if (status != LOOM_OK) {
         return status;
     }
+    bool alone = recording_is_open_alone(self->fd);
+    status = alone ? check_left(self) : LOOM_OK;
+    if (status != LOOM_OK) {
+        return status;
+    }
     hid_t access = recording_access(false);
     unsigned attempts = locked ? ATTEMPTS : 1; /* beside a writer, metadata may be caught half-written */
     if (access >= 0 && H5Pset_metadata_read_attempts(access, attempts) >= 0 &&
-        H5Pset_file_locking(access, 0, 1) >= 0) { /* or a writer that comes back might find it locked */
-        self->file = H5Fopen(self->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+        H5Pset_file_locking(access, 0, 1) >= 0 && /* or a writer that comes back might find it locked */
+        (!alone || hdf5_allow_left(access) >= 0)) {
+        self->file = H5Fopen(self->path, H5F_ACC_RDONLY | (alone ? 0 : H5F_ACC_SWMR_READ), access);
     }
     status = self->file >= 0 ? LOOM_OK : hdf5_fail(LOOM_EDATA, "%s is damaged, or no recording", self->path);
     hdf5_release(&access);
@@ -462,7 +483,8 @@ uint64_t recording_reader_first(const struct recording_reader *self)
 
 const struct stream_info *recording_reader_info(const struct recording_reader *self, size_t s)
 {
-    return &self->reels[s].info;
+    static const struct stream_info none;
+    return s < self->n_reels ? &self->reels[s].info : &none;
 }
 
 const char *recording_reader_group(const struct recording_reader *self, size_t s)

@@ -69,6 +69,9 @@ bool recording_fits(struct track *track, const struct recording_shape *shape);
 /* Whether the superblock says that somebody writes, or was killed writing. */
 bool recording_is_open(int fd);
 
+/* Whether it says so, and that there were no readers beside (SWMR): the file was being closed. */
+bool recording_is_open_alone(int fd);
+
 /* How HDF5 is to handle the file; swmr: beside readers. The caller closes it; HDF5_NONE on failure. */
 hid_t recording_access(bool swmr);
 

@@ -29,7 +29,6 @@ struct runner {
     struct endpoint_context *endpoints;
     struct consumer *consumers[STAGE_INPUTS_MAX]; /* of the inputs */
     struct stream_info infos[STAGE_INPUTS_MAX];
-    uint64_t held[STAGE_INPUTS_MAX]; /* oldest frame that they held when they described themselves */
     struct tap_peer taps[STAGE_INPUTS_MAX];
     struct producer *producer;
     struct stream_info output;  /* of a leaf: id, pass and total only */

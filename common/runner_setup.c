@@ -85,9 +85,7 @@ static int await_descriptions(struct runner *self)
             const struct stream_info *info = consumer_info(self->consumers[i]);
             all = all && info != NULL;
             if (info != NULL) {
-                uint64_t head;
                 self->infos[i] = *info;
-                consumer_held(self->consumers[i], &self->held[i], &head);
             }
         }
         if (status < 0 || all) {
@@ -122,7 +120,6 @@ static int configure(struct runner *self)
     const struct stage *stage = self->stage;
     self->context.inputs = self->infos;
     self->context.n_inputs = self->options.n_inputs;
-    self->context.held = self->held;
     self->context.output = output;
     *output = (struct stream_info){.kind = stage->output, .dtype = STREAM_F4, .total = UINT64_MAX};
     if (self->options.n_inputs > 0) {

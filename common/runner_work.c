@@ -1,4 +1,5 @@
 /* The runner of a stage: blocks, passes, taps and telemetry. See runner.h. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -193,32 +194,39 @@ int runner_end_open_pass(struct runner *self)
 }
 
 /* Move all inputs to the oldest frame that every one of them still holds. */
-static void align_inputs(struct runner *self)
+static int align_inputs(struct runner *self)
 {
     uint64_t first = 0;
+    size_t latest = 0;
     for (size_t i = 0; i < self->options.n_inputs; i++) {
         uint64_t position = consumer_position(self->consumers[i]);
         if (!consumer_settled(self->consumers[i])) {
-            return;
+            return 0;
         }
+        latest = position > first ? i : latest;
         first = position > first ? position : first;
     }
     self->aligned = true;
     for (size_t i = 0; i < self->options.n_inputs; i++) {
+        uint64_t total = consumer_info(self->consumers[i])->total;
+        if (first > total) {
+            return error_set(LOOM_EDATA,
+                             "%s ends at frame %" PRIu64 ", but %s holds frames from %" PRIu64
+                             " on only: they have none in common; record them apart",
+                             self->infos[i].name, total, self->infos[latest].name, first);
+        }
         if (consumer_position(self->consumers[i]) < first) {
             consumer_skip(self->consumers[i], first);
             consumer_ack(self->consumers[i], first);
             self->aligned = false; /* until what it holds there has come, too */
         }
     }
+    return 0;
 }
 
 int runner_process_inputs(struct runner *self, bool *did)
 {
-    int status = 0;
-    if (!self->aligned) {
-        align_inputs(self);
-    }
+    int status = self->aligned ? 0 : align_inputs(self);
     for (size_t i = 0; status == 0 && self->aligned && i < self->options.n_inputs; i++) {
         struct block in;
         size_t n = consumer_ready(self->consumers[i]);

@@ -44,6 +44,13 @@ static int drain(struct runner *self)
     return status;
 }
 
+/* Whether all readers have all of the stream. */
+static bool is_served(struct runner *self)
+{
+    bool may_grow = self->stage->gather != NULL && self->extent.total == UINT64_MAX;
+    return !may_grow && producer_finished(self->producer); /* more may come, also if nobody reads it now */
+}
+
 /* Whether all is said and done; a producer that has gone silent is not waited for long: our work is safe. */
 static bool is_finished(struct runner *self)
 {
@@ -51,11 +58,8 @@ static bool is_finished(struct runner *self)
             self)) { /* one without taps has only files to show; others look until they are stopped */
         return self->options.n_taps == 0;
     }
-    if (self->producer != NULL && !producer_finished(self->producer)) {
+    if (self->producer != NULL && !is_served(self)) {
         return false;
-    }
-    if (self->stage->gather != NULL && self->extent.total == UINT64_MAX) {
-        return false; /* more may come, also if nobody reads it now */
     }
     for (size_t i = 0; i < self->options.n_inputs; i++) {
         const struct consumer *consumer = self->consumers[i];
@@ -150,8 +154,7 @@ static int stop(struct runner *self, int status)
 {
     char why[1024];
     snprintf(why, sizeof why, "%s", error_message());
-    bool complete = self->drained || runner_is_viewer(self) ||
-                    (runner_is_source(self) && producer_finished(self->producer));
+    bool complete = self->drained || runner_is_viewer(self) || (runner_is_source(self) && is_served(self));
     int saved = 0;
     if (runner_is_viewer(self) && self->stage->drain != NULL) {
         saved = self->stage->drain(&self->context, self->state);

@@ -35,8 +35,6 @@ struct stage_context {
     const char *run;                  /* the run's folder */
     const struct stream_info *inputs; /* of the `n_inputs` inputs, from configure on */
     size_t n_inputs;
-    const uint64_t
-        *held; /* of each input: the oldest frame that was held when it described itself; from configure on */
     size_t n_taps; /* that it looks at */
     uint64_t pass; /* number of the current pass, from 0; valid in process, begin_pass and end_pass */
     const struct stream_info *output;   /* its own stream, id and all; after configure */
@@ -78,14 +76,13 @@ struct stage {
     unsigned input_kinds; /* bit 1 << enum stream_kind for each accepted kind */
     size_t inputs_min, inputs_max;
     bool taps; /* looks at taps */
-    bool
-        aligned; /* leaf that may come late: its inputs begin at one frame, the first that all of them still hold */
+    /* Leaf that may come late: its inputs begin at one frame, the first that all of them still hold. */
+    bool aligned;
     enum stream_kind output; /* STREAM_NONE: a leaf */
     size_t state_bytes;
     const struct param *params;
-    const char *const
-        *stdin_unless; /* reads standard input unless one of these parameters is given, and not `-`; NULL at
-                                        the end. NULL: never */
+    /* Reads standard input unless one of these parameters is given, and not `-`; NULL at the end. NULL: never. */
+    const char *const *stdin_unless;
     const struct stage_alias *aliases; /* the last one has param NULL; NULL: none */
 
     int (*open)(const struct stage_context *context, void *state);

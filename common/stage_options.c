@@ -26,8 +26,9 @@ const struct param stage_options_table[] = {
     {"name", PARAM_TEXT, FIELD(name), "", 0, 0, "", "this stage's name in its run; empty: the kind of stage",
      NULL, PARAM_LOCAL},
     {"who", PARAM_TEXT, FIELD(who), "", 0, 0, "",
-     "name under which it reads, by which producers know and wait for it; empty: its name", NULL,
-     PARAM_LOCAL},
+     "name under which it reads, by which producers know and wait for it; empty: its name if one is given, "
+     "else KIND-HASH, unlike that of any stage with a name",
+     NULL, PARAM_LOCAL},
     {"run", PARAM_PATH, FIELD(run), "runs/by-hand", 0, 0, "",
      "the run's folder, where layers, checkpoints, recordings and pictures go", NULL, PARAM_LOCAL},
     {"bind", PARAM_TEXT, FIELD(bind), "", 0, 0, "", "endpoint at which others fetch this stage's stream",
@@ -302,12 +303,12 @@ static int parse_with(struct parse *parse, struct argp_option *options, int argc
     return parse->request == STAGE_SPEC ? 0 : check_given(parse);
 }
 
-/* A recorder without a name is a guest at somebody's pipeline: it must not be taken for a reader of that,
+/* A stage without a name is a guest at somebody's pipeline: it must not be taken for a reader of that,
  * whatever name that has. Started again in the same way it has the same name again. */
 static int choose_who(const struct stage *stage, int argc, char **argv, struct stage_options *options)
 {
     char text[4096] = "", id[STREAM_ID_BYTES];
-    if (!stage->aligned || options->name[0] != '\0' || options->who[0] != '\0') {
+    if (options->name[0] != '\0' || options->who[0] != '\0') {
         return 0;
     }
     size_t n = getcwd(text, sizeof text) == NULL ? 0 : strlen(text) + 1;

@@ -287,31 +287,6 @@ static void give_up_part(struct code_cache *self, enum mode mode)
     self->mode = mode;
 }
 
-/* Begin, or go on with, the file to be. */
-static void open_part(struct code_cache *self, uint64_t row)
-{
-    uint64_t rows[STREAMS] = {0};
-    int status = durable_file_make_folders(self->part);
-    if (status == 0) {
-        make_room(self);
-        status = recording_new(&self->recording, self->part, self->streams, STREAMS, 0, "", rows);
-    }
-    if (status == LOOM_EDATA && row == 0) { /* left by an earlier process, and damaged */
-        unlink(self->part);
-        status = recording_new(&self->recording, self->part, self->streams, STREAMS, 0, "", rows);
-    }
-    if (status < 0) {
-        log_warning("the codes are not kept: %s", error_message());
-        self->mode = MODE_OFF;
-        return;
-    }
-    self->rows = rows[CODES] < rows[RESIDUAL] ? rows[CODES] : rows[RESIDUAL];
-    self->mode = MODE_WRITE;
-    if (rows[CODES] != rows[RESIDUAL] || self->rows < row) { /* what lies between will not come again */
-        give_up_part(self, MODE_WAIT);
-    }
-}
-
 /* Give the complete file its name. */
 static int publish(struct code_cache *self)
 {
@@ -338,6 +313,33 @@ static void complete(struct code_cache *self)
         log_info("codes of %" PRIu64
                  " frames are recorded into cache %s (%jd KiB; may be deleted at any time)",
                  self->span, self->path, stat(self->path, &about) == 0 ? (intmax_t)(about.st_size >> 10) : 0);
+    }
+}
+
+/* Begin, or go on with, the file to be. */
+static void open_part(struct code_cache *self, uint64_t row)
+{
+    uint64_t rows[STREAMS] = {0};
+    int status = durable_file_make_folders(self->part);
+    if (status == 0) {
+        make_room(self);
+        status = recording_new(&self->recording, self->part, self->streams, STREAMS, 0, "", rows);
+    }
+    if (status == LOOM_EDATA && row == 0) { /* left by an earlier process, and damaged */
+        unlink(self->part);
+        status = recording_new(&self->recording, self->part, self->streams, STREAMS, 0, "", rows);
+    }
+    if (status < 0) {
+        log_warning("the codes are not kept: %s", error_message());
+        self->mode = MODE_OFF;
+        return;
+    }
+    self->rows = rows[CODES] < rows[RESIDUAL] ? rows[CODES] : rows[RESIDUAL];
+    self->mode = MODE_WRITE;
+    if (rows[CODES] != rows[RESIDUAL] || self->rows < row) { /* what lies between will not come again */
+        give_up_part(self, MODE_WAIT);
+    } else if (self->rows == self->span) { /* of a process that was killed before it gave it its name */
+        complete(self);
     }
 }
 

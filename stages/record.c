@@ -8,6 +8,7 @@
  *
  * Limits: all streams of one file must agree in the length of their passes and in all; streams that do not
  * belong together need a recorder each. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +33,10 @@ struct record_stage {
     char *path;     /* the file, chosen */
     uint64_t start; /* frame of its first row */
     struct recording
-        *recording; /* NULL before the first frame has come, if that is not known before; and once closed */
+        *recording; /* NULL before the first frame has come, which is the file's first; and once closed */
     bool closed;
+    bool empty;           /* a file is there already, without rows, */
+    uint64_t empty_first; /* which would begin with this frame; UINT64_MAX: it is of other streams */
     uint64_t rows[STAGE_INPUTS_MAX]; /* recorded of each input */
 };
 
@@ -112,9 +115,14 @@ static char *read_pipeline(const char *run)
     return text;
 }
 
-/* Open the file, with frame self->start as its first. */
+/* Open the file, with frame self->start as its first. One without rows that began elsewhere is as good as
+ * none. */
 static int open_file(const struct stage_context *context, struct record_stage *self)
 {
+    if (self->empty && self->empty_first != self->start && unlink(self->path) != 0) {
+        return error_set(LOOM_EIO, "cannot replace %s: %s", self->path, strerror(errno));
+    }
+    self->empty = false;
     char *text = read_pipeline(context->run);
     if (text == NULL) {
         return error_set(LOOM_EINTERNAL, "out of memory for the pipeline's text");
@@ -125,16 +133,29 @@ static int open_file(const struct stage_context *context, struct record_stage *s
     return status;
 }
 
-/* Where a file that is there already begins, if that was left to its first recorder. */
-static int find_start(struct record_stage *self)
+/* Where a file that is there already begins, if that was left to its first recorder; or that it has no rows
+ * yet (and nobody is about to write some). */
+static int find_start(const struct stage_context *context, struct record_stage *self)
 {
     struct recording_reader *file = NULL;
     int status = recording_reader_new(&file, self->path);
-    if (status == 0 && recording_reader_first(file) > self->start) {
-        self->start = recording_reader_first(file);
+    if (status < 0) {
+        return status;
+    }
+    uint64_t first = recording_reader_first(file), rows = 0;
+    size_t n = recording_reader_streams(file);
+    bool same = n == context->n_inputs;
+    for (size_t s = 0; s < n; s++) {
+        rows += recording_reader_rows(file, s);
+        same = same && strcmp(recording_reader_info(file, s)->id, context->inputs[s].id) == 0;
+    }
+    self->empty = rows == 0 && recording_reader_condition(file) != RECORDING_LIVE;
+    self->empty_first = same ? first : UINT64_MAX;
+    if (!self->empty && first > self->start) {
+        self->start = first;
     }
     recording_reader_destroy(&file);
-    return status;
+    return 0;
 }
 
 static int configure(const struct stage_context *context, void *state, struct stream_info *output)
@@ -146,14 +167,11 @@ static int configure(const struct stage_context *context, void *state, struct st
         return status;
     }
     self->start = (uint64_t)self->first;
-    bool there = access(self->path, F_OK) == 0, whole = true;
-    if (there) {
-        status = find_start(self);
+    if (access(self->path, F_OK) != 0) {
+        return 0; /* it is made when the first frame is there: until then it may be gone */
     }
-    for (size_t i = 0; i < context->n_inputs; i++) {
-        whole = whole && context->held[i] <= self->start;
-    }
-    return status < 0 ? status : there || whole ? open_file(context, self) : 0;
+    status = find_start(context, self);
+    return status < 0 || self->empty ? status : open_file(context, self);
 }
 
 /* Go on behind what is recorded; a stream whose window is full is over. */

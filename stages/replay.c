@@ -261,11 +261,14 @@ static int gather(const struct stage_context *context, void *state, uint64_t ack
         status = look(self);
         self->looked_ms = clock_ms();
     }
+    if (status < 0) {
+        return status; /* there may be no stream to look at any more */
+    }
     uint64_t behind = recorded_end(self);
     extent->known = true;
     extent->total = self->total;
     extent->head = !self->grows ? self->total : behind > self->start ? behind - self->start : 0;
-    return status;
+    return 0;
 }
 
 /* The metrics of the recorded pass that ends behind this frame of the recorded stream, if a pass of this

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stages/images/npy.h"
+#include "stages/images/npy_read.h"
 #include "stages/ingest/receiver.h"
 #include "stages/ingest/y4m.h"
 

@@ -166,6 +166,25 @@ class Cache(Base):
             self.assertEqual(self.result(run), self.result("computed"), f"killed after {moment} s")
             self.assertTrue(all(name.endswith(".h5") for name in self.files()), self.files())
 
+    def test_killed_between_the_last_frame_and_the_name(self):
+        """Then the file to be holds all rows; it becomes the file."""
+        self.frozen("computed")
+        whole = self.files()[0]
+        shutil.move(whole, self.path("whole.h5"))
+        child = self.start(program("loom"), "run", self.write(PIPELINE, passes=4, checkpoint=0.1), "--dir", "hit", *SLOW, "--set",
+                           f"sparse.layer={self.layer}", "--set", "sparse.frozen=true")
+        self.until(self.files, "it was begun to be written")
+        child.kill()
+        child.wait()
+        part = self.files()[0]
+        self.assertTrue(part.endswith(".part"))
+        self.until(lambda: "still being written" not in self.loom("check", part), "the stage was gone")
+        shutil.copy(self.path("whole.h5"), part)
+        self.frozen("hit")
+        self.assertIn("are recorded into cache", said(self.path("hit"), "sparse"))
+        self.assertEqual(self.files(), [whole])
+        self.assert_same("hit")
+
     def test_several_runs_at_once(self):
         self.frozen("computed", "--set", "sparse.cache=off")
         path = self.write(PIPELINE, passes=4)

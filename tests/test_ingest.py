@@ -242,7 +242,10 @@ class Kills(Source):
 
         def has_opened(child):
             folder = f"/proc/{child.pid}/fd"
-            return any(os.path.realpath(os.path.join(folder, file)) == self.path("fifo") for file in os.listdir(folder))
+            try:
+                return any(os.path.realpath(os.path.join(folder, file)) == self.path("fifo") for file in os.listdir(folder))
+            except OSError:  # it has closed one of them meanwhile
+                return False
 
         def write_and_kill(fifo, data, accepted):
             child = self.by_hand(*command)
@@ -288,6 +291,54 @@ class Kills(Source):
         sender.join(PATIENCE)
         pipe.close()
         numpy.testing.assert_array_equal(self.tape("hand"), self.frames[:150])
+
+    def test_a_segment_that_was_only_begun(self):
+        """Killed between a segment's creation and its header: nothing was accepted there, and the spool goes on."""
+        arguments = ("--shape", "20x20", "--name", "window", "--required", "", "--spool", "1")
+        slots = (1 << 20) // (32 + BYTES) // 16  # of a segment
+        self.feed(self.by_hand(*arguments), b"")
+        folder = self.path("hand", "spool", "window")
+        for before in (0, slots):
+            os.remove(os.path.join(folder, "end"))
+            file = os.path.join(folder, f"{before:020}.frames")
+            for begun in (b"", b"loom"):
+                with open(file, "wb") as segment:
+                    segment.write(begun)
+                child = self.by_hand(*arguments)
+                self.await_true(lambda: not os.path.exists(file) or child.poll() is not None, "it is still there")
+                child.send_signal(signal.SIGTERM)
+                self.feed(child, b"", 130)
+            self.feed(self.by_hand(*arguments), self.video[before * BYTES : (before + slots) * BYTES])
+            self.assertEqual(self.accepted("hand"), before + slots)
+        # A damaged header before frames is damage, also of the last segment.
+        with open(os.path.join(folder, f"{slots:020}.frames"), "r+b") as segment:
+            segment.write(b"rubbish")
+        self.assertIn("has no valid header", self.feed(self.by_hand(*arguments), b"", 65))
+
+    def test_another_writer_before_the_end_is_believed(self):
+        os.mkfifo(self.path("fifo"))
+        child = self.by_hand("--shape", "20x20", "--name", "window", "--required", "", "--file", self.path("fifo"))
+        for first in (0, 10, 20):
+            with open(self.path("fifo"), "wb", buffering=0) as fifo:
+                time.sleep(0.7 if first == 10 else 0)  # longer than it waits after an end
+                fifo.write(self.video[first * BYTES : (first + 10) * BYTES])
+            time.sleep(0.2)  # the end has been seen
+        self.feed(child, b"")
+        self.assertEqual(self.accepted("hand"), 30)
+
+    def test_raw_after_y4m(self):
+        """Another sender without colour: nothing is skipped behind its frames."""
+        command = ("--name", "window", "--required", "")
+        data = video(20, "yuv4mpegpipe", "yuv420p", "20x20")
+        child = self.by_hand(*command, "--format", "y4m")
+        os.write(child.stdin.fileno(), data)
+        self.await_true(lambda: self.accepted("hand") >= 20, "the frames were not accepted")
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdin = None
+        self.feed(self.by_hand(*command, "--shape", "20x20"), self.video[: 30 * BYTES])
+        self.assertEqual(self.accepted("hand"), 50)
 
     def test_a_damaged_spool_is_not_served(self):
         child = self.by_hand("--shape", "20x20", "--name", "window", "--required", "tape")
@@ -402,6 +453,16 @@ class Messages(Source):
         self.finish(child)
         numpy.testing.assert_array_equal(self.tape("run"), self.frames)
 
+    def test_no_number_is_too_large(self):
+        child = self.by_hand("--shape", "20x20", "--confirm", f"ipc://{self.folder}/in", "--required", "reader")
+        child.stdin.close()
+        child.stdin = None
+        for end in (False, True):  # while frames come, and behind the end
+            self.assertEqual(self.ask({"data": bytes(3 * BYTES), "seq": 0, "eos": end})["frames"], 3)
+            self.assertEqual(self.ask({"data": bytes(3 * BYTES), "seq": 2**64 - 2})["t"], "err", f"end: {end}")
+        child.send_signal(signal.SIGTERM)
+        self.finish(child, 130)
+
     def test_the_same_question_has_one_answer(self):
         """A block is given out when it is whole, or the stream has ended: never a part now and more of it later."""
         child = self.by_hand("--shape", "20x20", "--confirm", f"ipc://{self.folder}/in", "--block", "32", "--required", "reader")
@@ -431,6 +492,14 @@ class Messages(Source):
         fetch(50, 0, ack=50)
         self.assertTrue(msgpack.unpackb(reader.recv())["eos"])
         self.finish(child)
+
+    def test_readers_without_names_are_warned_of(self):
+        for number, (arguments, warned) in enumerate((((), True), (("--required=*",), True), (("--required", "a"), False))):
+            name = f"window{number}"
+            child = self.by_hand("--shape", "20x20", "--name", name, *arguments)
+            self.await_true(lambda: os.path.exists(self.path("hand", "spool", name, "about")), "no spool")
+            child.send_signal(signal.SIGTERM)
+            self.assertEqual("name the readers" in self.feed(child, b"", 130), warned, arguments)
 
     def test_no_numbers_are_refused(self):
         child = self.by_hand("--shape", "20x20", "--dtype", "f4", "--confirm", f"ipc://{self.folder}/in")

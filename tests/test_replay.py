@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import unittest
 
@@ -261,6 +262,142 @@ def damage(path, offset):
         byte = file.read(1)[0]
         file.seek(offset)
         file.write(bytes([byte ^ 0x10]))
+
+
+class Left(Base):
+    """What earlier processes have left behind."""
+
+    def test_recording_that_goes_bad_while_it_is_replayed(self):
+        """Its replay says so, and ends."""
+        endpoint = f"ipc://{self.folder}/grows.sock"
+        child = self.start(program("loom"), "run", self.write(PIPELINE, checkpoint=0.1), "--dir", "live", *SLOW)
+        tape = self.path("live", "recordings", "tape.h5")
+        self.until(lambda: os.path.exists(tape), "a recording was begun")
+        server = self.start(program("loom"), "replay", tape, "--stream=codes", "--bind", endpoint)
+        time.sleep(0.3)
+        with open(self.path("text"), "wb") as file:
+            file.write(b"no recording " * 100)
+        os.replace(self.path("text"), tape)
+        self.assertIn("not an HDF5 file", self.finish(server, 65))
+        child.kill()
+        child.wait()
+
+    def test_readers_that_were_done_with_another_stream(self):
+        """Are none that is done with this one; of this one they are."""
+        tape = self.live()
+        for number, (first, held) in enumerate(((0, 3000), (1000, 2000), (0, 3000))):
+            endpoint = f"ipc://{self.folder}/{number}.sock"
+            server = self.start(program("loom"), "replay", tape, "--stream=codes", "--from", str(first), "--required", "tape",
+                                "--bind", endpoint)
+            if number == 2:
+                self.finish(server)
+                break
+            self.loom("record", "--name", "tape", "--in", endpoint, "-o", f"{number}.h5")
+            self.finish(server)
+            with h5py.File(self.path(f"{number}.h5"), "r") as file:
+                self.assertEqual(len(file["codes/index"]), held)
+        with open(self.path("runs", "by-hand", "checkpoints", "replay.done"), encoding="utf-8") as file:
+            self.assertEqual(len([line for line in file if line.startswith("tape ")]), 2)
+
+    def test_recorder_killed_while_it_closes_its_file(self):
+        """It can be read, and the recorder goes on."""
+        tape = self.live()
+        calm = content(tape)
+        self.take(tape, "--stream=codes", "--from=1000", "--to=1999", out=self.path("part.h5"))
+        endpoint = f"ipc://{self.folder}/codes.sock"
+        record = ("record", "--in", endpoint, "-o", "codes.h5", "--frames")
+        for frames in ("1000", "2000"):  # the second one goes on with it
+            server = self.start(program("loom"), "replay", tape, "--stream=codes", "--bind", endpoint)
+            self.loom(*record, frames)
+            self.finish(server)
+            self.assertIn("ok: recording, frames 0..", self.loom("check", "codes.h5"))
+            script = "import h5py, os; f = h5py.File('codes.h5', 'r+', libver='latest'); f.flush(); os.kill(os.getpid(), 9)"
+            self.finish(self.start("/usr/bin/python3", "-c", script), -9)
+            with self.assertRaises(OSError):
+                h5py.File(self.path("codes.h5"), "r", swmr=True)
+            self.assertIn("not closed", self.loom("check", "codes.h5"))
+            self.loom("export", "codes.h5", "--npy", "-o", f"out-{frames}")
+            self.take("codes.h5", out=self.path(f"part-{frames}.h5"))
+            with h5py.File(self.path(f"part-{frames}.h5"), "r") as part:
+                self.assertEqual(len(part["codes/index"]), int(frames))
+        server = self.start(program("loom"), "replay", tape, "--stream=codes", "--bind", endpoint)
+        self.loom(*record, "0")
+        self.finish(server)
+        self.assertEqual(content(self.path("codes.h5"))["codes/index"], calm["codes/index"])
+
+    def test_recording_without_rows_is_as_good_as_none(self):
+        """Of another stream, or with another first frame."""
+        tape = self.live()
+        endpoint = f"ipc://{self.folder}/codes.sock"
+        for stream in ("frames", "codes"):
+            for first, words in (("3000", "holds no frame"), ("0", "the whole stream")):
+                server = self.start(program("loom"), "replay", tape, "--stream", stream if first != "0" else "codes", "--bind", endpoint)
+                self.assertIn(words, self.loom("record", "--in", endpoint, "-o", "codes.h5", "--first", first))
+                self.finish(server)
+            os.unlink(self.path("codes.h5"))
+
+    def test_source_that_goes_on_is_interrupted_though_nobody_reads(self):
+        child = self.start(program("loom"), "ingest", "--shape", "4x4", "--required", "", "--bind", f"ipc://{self.folder}/frames",
+                           stdin=subprocess.PIPE)
+        child.stdin.write("a" * 160)
+        child.stdin.flush()
+        self.until(lambda: os.path.exists(self.path("frames")), "the socket was there")
+        time.sleep(0.3)
+        child.send_signal(signal.SIGINT)
+        self.finish(child, 130)
+
+    def test_frames_gone_between_description_and_first_fetch(self):
+        """The recording begins with what is held, as if the recorder had come later."""
+        with Forgetful(f"ipc://{self.folder}/forgetful") as forgetful:
+            text = self.loom("record", "--in", forgetful.endpoint, "-o", "late.h5")
+        self.assertIn(f"holds frames {Forgetful.BASE} to {Forgetful.TOTAL - 1}", text)
+
+    def test_streams_without_a_frame_in_common(self):
+        with Forgetful(f"ipc://{self.folder}/late") as late, Forgetful(f"ipc://{self.folder}/early", base=0, total=50) as early:
+            late.total = None
+            text = self.loom("record", "--in", late.endpoint, "--in", early.endpoint, "-o", "none.h5", code=65)
+        self.assertIn("none in common", text)
+
+
+class Forgetful:
+    """A generator from outside that says it holds everything, and then that the first frames are gone."""
+
+    BASE, TOTAL = 100, 200
+
+    def __init__(self, endpoint, base=BASE, total=TOTAL):
+        self.endpoint, self.base, self.total = endpoint, base, total
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.serve)
+
+    def serve(self):
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+            router.linger = 0
+            router.bind(self.endpoint)
+            while not self.over.is_set():
+                if router.poll(20):
+                    peer, request = router.recv_multipart()
+                    router.send_multipart([peer, msgpack.packb(self.answer(msgpack.unpackb(request)))])
+
+    def answer(self, request):
+        name = os.path.basename(self.endpoint)
+        if request["t"] == "describe":
+            return {"v": 1, "t": "stream", "id": name, "name": name, "kind": "frames", "shape": [4, 4], "dtype": "u1", "pass": None,
+                    "total": self.total, "block": 10, "base": 0, "head": self.TOTAL}
+        first = request["from"]
+        if first < self.base:
+            return {"v": 1, "t": "gone", "id": name, "base": self.base}
+        end = self.total or self.TOTAL
+        first = min(first, end)
+        n = min(request["n"], end - first, 10 - first % 10)
+        return {"v": 1, "t": "data", "id": name, "seq": first, "n": n, "eos": first + n == end, "data": bytes(16 * n)}
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
 
 
 class ByHand(Base):

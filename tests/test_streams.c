@@ -375,6 +375,35 @@ static void test_farewell_is_remembered_after_a_restart(void **state)
     producer_destroy(&f->producer);
     new_producer(f, true, "reader", 1 << 20);
     assert_true(producer_finished(f->producer));
+    producer_destroy(&f->producer);
+    strcpy(f->info.id, "abd");
+    new_producer(f, true, "reader", 1 << 20);
+    assert_false(producer_finished(f->producer)); /* it was another stream */
+}
+
+static void test_acks_rise_unless_the_reader_goes_back(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        uint64_t from, ack, known;
+    } said[] = {{20, 20, 20}, {20, 10, 20}, {24, 22, 22}, {12, 8, 8}};
+    void *reader = NULL;
+    new_producer(f, true, "reader", 1 << 20);
+    assert_int_equal(endpoint_connect(f->context, &reader, ZMQ_DEALER, f->endpoint, 0, MESSAGE_REPLY_MAX), 0);
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        zmq_msg_t fetch, reply;
+        assert_int_equal(message_write_fetch(&fetch, f->info.id, said[i].from, 0, said[i].ack, "reader"), 0);
+        assert_true(zmq_msg_send(&fetch, reader, 0) >= 0);
+        zmq_msg_init(&reply);
+        int64_t end = clock_ms() + PATIENCE_MS;
+        while (zmq_msg_recv(&reply, reader, ZMQ_DONTWAIT) < 0) {
+            assert_true(clock_ms() < end);
+            assert_int_equal(producer_pump(f->producer), 0);
+        }
+        zmq_msg_close(&reply);
+        assert_int_equal(producer_ack(f->producer), said[i].known);
+    }
+    endpoint_close(&reader);
 }
 
 static void test_empty_stream_ends_with_a_farewell(void **state)
@@ -557,6 +586,7 @@ int main(void)
         CASE(test_other_stream_is_refused_with_both_ids),
         CASE(test_restarted_producer_is_found_again),
         CASE(test_farewell_is_remembered_after_a_restart),
+        CASE(test_acks_rise_unless_the_reader_goes_back),
         CASE(test_empty_stream_ends_with_a_farewell),
         CASE(test_malformed_requests_are_refused_one_by_one),
         CASE(test_endpoint_in_use_is_said),

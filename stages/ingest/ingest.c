@@ -4,8 +4,9 @@
  * Raw frames or y4m come on standard input, from a FIFO or a file; MessagePack maps on a PULL or a REP socket
  * (receiver.h). What has come is kept in a spool on disk (spool.h) and is *accepted* once it is durable
  * there. Only accepted frames are given out, always with the same number and the same bits, also after a kill
- * of this stage or of a reader. They are freed once every required reader has acknowledged them; while the
- * spool is full nothing more is taken: the sender's pipe or socket fills up, and it waits.
+ * of this stage or of a reader. They are freed once every reader that --required names has acknowledged them
+ * (with "*", whoever reads, while it is heard: one that pauses for long loses what is freed meanwhile); while
+ * the spool is full nothing more is taken: the sender's pipe or socket fills up, and it waits.
  *
  * A kill between taking and accepting loses nothing from a pipe (input.h) or from a sender that is answered;
  * of messages pushed it may lose the few that were in our memory. Another sender may go on where one has
@@ -20,7 +21,6 @@
 #include <string.h>
 
 #include "clock.h"
-#include "durable_file.h"
 #include "input.h"
 #include "receiver.h"
 #include "spool.h"
@@ -54,6 +54,8 @@ struct ingest {
     int64_t full_ms; /* since when the spool is full; 0: it is not */
     bool told;       /* and somebody has been told */
 };
+
+static bool open_to_all; /* --required is "*" */
 
 #define FIELD(member) offsetof(struct ingest, member)
 
@@ -141,20 +143,13 @@ static int settle_shape(struct ingest *self, size_t height, size_t width)
 
 static int open_spool(const struct stage_context *context, struct ingest *self)
 {
-    char *folder = NULL, *done = NULL;
+    char *folder = NULL;
     int status = error_set(LOOM_EINTERNAL, "out of memory for a path");
     if (asprintf(&folder, "%s/spool/%s", context->run, context->name) < 0) {
         folder = NULL;
         goto done;
     }
-    if (asprintf(&done, "%s/checkpoints/%s.done", context->run, context->name) < 0) {
-        done = NULL;
-        goto done;
-    }
-    status = durable_file_make_folders(done); /* where the runner notes readers that are done */
-    if (status == 0) {
-        status = spool_open(&self->spool, folder, self->label, (uint64_t)self->spool_mb << 20);
-    }
+    status = spool_open(&self->spool, folder, self->label, (uint64_t)self->spool_mb << 20);
     if (status == 0) {
         char *label = strdup(spool_label(self->spool));
         status = label == NULL ? error_set(LOOM_EINTERNAL, "out of memory for a label") : 0;
@@ -174,11 +169,10 @@ static int open_spool(const struct stage_context *context, struct ingest *self)
         self->place = (struct input_place){mark.sender, mark.offset};
         status = input_open(&self->input, self->file, folder, &self->place);
         self->within = status == 0 && self->place.offset > 0;
-        self->skip = (size_t)mark.skip;
+        self->skip = self->format == FORMAT_Y4M ? (size_t)mark.skip : 0;
     }
 done:
     free(folder);
-    free(done);
     return status;
 }
 
@@ -191,6 +185,11 @@ static int ingest_open(const struct stage_context *context, void *state)
     }
     if (status < 0) {
         return status;
+    }
+    if (open_to_all) {
+        log_warning(
+            "a reader that is not heard for a while is not waited for, and frames that it has not read "
+            "may be freed: name the readers that must get everything, --required NAME,...");
     }
     if (spool_total(self->spool) != UINT64_MAX) {
         log_info("the stream has ended at frame %ju: nothing more is taken",
@@ -333,7 +332,12 @@ static int check_end(struct ingest *self)
     if (clock_ms() - self->end_ms < END_MS) {
         return 0;
     }
-    int status = drop_rest(self);
+    int status = input_check_end(self->input);
+    if (status < 0 || !input_has_ended(self->input)) {
+        self->end_ms = 0;
+        return status;
+    }
+    status = drop_rest(self);
     if (status == 0) {
         if (spool_head(self->spool) == 0) {
             log_warning("%s ended without a frame", input_name(self->input));
@@ -463,7 +467,26 @@ static const struct stage stage = {
     .close = ingest_close,
 };
 
+/* What --required says, which the runner keeps to itself. */
+static const char *required_readers(int argc, char **argv)
+{
+    static const char option[] = "--required";
+    const char *names = "*";
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], option, strlen(option)) != 0) {
+            continue;
+        }
+        if (argv[i][strlen(option)] == '=') {
+            names = argv[i] + strlen(option) + 1;
+        } else if (i + 1 < argc) {
+            names = argv[++i];
+        }
+    }
+    return names;
+}
+
 int main(int argc, char **argv)
 {
+    open_to_all = strcmp(required_readers(argc, argv), "*") == 0;
     return stage_main(&stage, argc, argv);
 }

@@ -306,17 +306,27 @@ void input_close(struct input **self_p)
 
 /* ---- taking ---- */
 
-/* One move out of the pipe into the journal; *more: there may be more at once. */
-static int take(struct input *self, bool *more)
+/* Look whether the pipe holds bytes, *some, or has ended; a FIFO that nobody has opened yet has not. */
+static int look(struct input *self, bool *some)
 {
     struct pollfd poll_fd = {.fd = self->fd, .events = POLLIN};
-    *more = false;
+    *some = false;
     if (poll(&poll_fd, 1, 0) < 0) {
         return errno == EINTR ? 0 : failed(self, "wait for");
     }
-    if ((poll_fd.revents & POLLIN) == 0) { /* a FIFO that nobody has opened yet has not ended */
-        self->ended = (poll_fd.revents & POLLHUP) != 0;
-        return 0;
+    *some = (poll_fd.revents & POLLIN) != 0;
+    self->ended = !*some && (poll_fd.revents & POLLHUP) != 0;
+    return 0;
+}
+
+/* One move out of the pipe into the journal; *more: there may be more at once. */
+static int take(struct input *self, bool *more)
+{
+    *more = false;
+    bool some = false;
+    int status = look(self, &some);
+    if (status < 0 || !some) {
+        return status;
     }
     loff_t at = (loff_t)(sizeof self->about + (self->end - self->about.start));
     ssize_t n = splice(self->fd, NULL, self->journal, &at, READ_BYTES, SPLICE_F_NONBLOCK);
@@ -408,6 +418,12 @@ uint64_t input_end(const struct input *self)
 bool input_has_ended(const struct input *self)
 {
     return self->earlier || self->ended;
+}
+
+int input_check_end(struct input *self)
+{
+    bool some = false;
+    return self->is_file || self->earlier ? 0 : look(self, &some);
 }
 
 int input_release(struct input *self, uint64_t offset)

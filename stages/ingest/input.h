@@ -52,6 +52,9 @@ int input_view(struct input *self, uint64_t offset, size_t want, const uint8_t *
 uint64_t input_end(const struct input *self);
 bool input_has_ended(const struct input *self);
 
+/* Look again whether it has ended: another writer may have opened the FIFO since, and goes on with it. */
+int input_check_end(struct input *self) LOOM_MUST_CHECK;
+
 /* All before `offset` is durable elsewhere. */
 int input_release(struct input *self, uint64_t offset) LOOM_MUST_CHECK;
 

@@ -198,7 +198,7 @@ static int check_place(const struct frames_message *message, const struct spool 
 {
     *known = 0;
     if (spool_total(spool) != UINT64_MAX && (message->n > 0 || message->eos)) {
-        bool again = message->seq != UINT64_MAX && message->seq + message->n <= head;
+        bool again = message->n <= head && message->seq <= head - message->n;
         *known = again ? message->n : 0;
         return again ? 0
                      : error_set(LOOM_EDATA,

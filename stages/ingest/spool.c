@@ -414,18 +414,20 @@ static int check_segments(struct spool *self)
         if (status < 0) {
             return status;
         }
+        if (fstat(segment->fd, &about) != 0) {
+            return failed(self, "read");
+        }
         char name[NAME_BYTES];
         segment_name(name, segment->first);
-        if (!valid && last &&
-            i > 0) { /* begun, and killed: the one before it is whole, or was never synced */
-            drop_segment(self, i);
+        if (!valid && last && (i > 0 || segment->first == 0) &&
+            about.st_size <= (off_t)sizeof(struct segment_header)) {
+            drop_segment(self, i); /* begun, and killed before it held a frame */
             return 0;
         }
         if (!valid) {
             return damaged(self, name, "has no valid header");
         }
-        if (!last && (fstat(segment->fd, &about) != 0 ||
-                      about.st_size < slot_offset(self, segment, self->segments[i + 1].first))) {
+        if (!last && about.st_size < slot_offset(self, segment, self->segments[i + 1].first)) {
             return damaged(self, name, "is shorter than it must be");
         }
     }

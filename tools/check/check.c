@@ -55,12 +55,13 @@ void findings_add_error(struct findings *self, int status)
 
 #define DATASET_BYTES_MAX ((uint64_t)8 << 30) /* what claims more is damaged */
 
-/* Open to read, never in a writer's way. */
-static hid_t open_file(const char *path, unsigned flags)
+/* Open to read, never in a writer's way. left: also if a killed writer left the mark in it that it is being
+ * written to, without readers. */
+static hid_t open_file(const char *path, unsigned flags, bool left)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = HDF5_NONE;
     if (access >= 0 && H5Pset_metadata_read_attempts(access, 1) >= 0 &&
-        H5Pset_file_locking(access, 0, 1) >= 0) {
+        H5Pset_file_locking(access, 0, 1) >= 0 && (!left || hdf5_allow_left(access) >= 0)) {
         file = H5Fopen(path, H5F_ACC_RDONLY | flags, access);
     }
     hdf5_release(&access);
@@ -101,7 +102,7 @@ static herr_t visit_object(hid_t file, const char *name, const H5O_info_t *about
 void check_objects(struct findings *self, const char *path, uint64_t bytes_max)
 {
     struct visit visit = {self, bytes_max};
-    hid_t file = open_file(path, 0);
+    hid_t file = open_file(path, 0, false);
     if (file < 0 || H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, &visit, H5O_INFO_BASIC) < 0) {
         findings_add_error(self, hdf5_fail(LOOM_EDATA, "what is in it cannot be listed"));
     }
@@ -120,22 +121,28 @@ static int find_kind(const char *path, enum file_kind *kind)
     if (status != LOOM_OK) {
         return status;
     }
-    hid_t file = open_file(path, H5F_ACC_SWMR_READ);
+    hid_t file = open_file(path, H5F_ACC_SWMR_READ, false);
     if (file < 0) {
         H5Eclear2(H5E_DEFAULT);
-        file = open_file(path, 0); /* of an older format of HDF5 */
+        file = open_file(path, 0, false); /* of an older format of HDF5 */
     }
-    if (file < 0) {
-        return error_set(LOOM_EDATA, "%s is cut off, or damaged at its beginning; take another copy", path);
+    bool left = file < 0;
+    if (left) {
+        H5Eclear2(H5E_DEFAULT);
+        file = open_file(path, 0, true);
     }
-    if (H5Lexists(file, "durable", H5P_DEFAULT) > 0 || H5Aexists(file, "streams") > 0) {
+    if (file >= 0 && (H5Lexists(file, "durable", H5P_DEFAULT) > 0 || H5Aexists(file, "streams") > 0)) {
         *kind = FILE_RECORDING;
-    } else if (H5Lexists(file, "weights", H5P_DEFAULT) > 0) {
+    } else if (file >= 0 && H5Lexists(file, "weights", H5P_DEFAULT) > 0) {
         *kind = FILE_LAYER;
     }
     H5Eclear2(H5E_DEFAULT);
-    H5Fclose(file);
-    return LOOM_OK;
+    if (file >= 0) {
+        H5Fclose(file);
+    }
+    return !left || *kind == FILE_RECORDING
+               ? LOOM_OK
+               : error_set(LOOM_EDATA, "%s is cut off, or damaged at its beginning; take another copy", path);
 }
 
 static int check_file(const char *path)

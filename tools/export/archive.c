@@ -169,7 +169,8 @@ static void note_streams(struct archive *self, const struct streams *streams)
     }
 }
 
-/* Open the file itself: one that is being written, or whose writer was killed, with SWMR only. */
+/* Open the file itself: one that is being written, or whose writer was killed, with SWMR only, or, if that was
+ * closing it, whatever it says. */
 static int open_file(struct archive *self)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -182,6 +183,10 @@ static int open_file(struct archive *self)
     if (self->file < 0) {
         H5Eclear2(H5E_DEFAULT);
         self->file = H5Fopen(self->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+    }
+    if (self->file < 0 && hdf5_allow_left(access) >= 0) {
+        H5Eclear2(H5E_DEFAULT);
+        self->file = H5Fopen(self->path, H5F_ACC_RDONLY, access);
     }
     if (self->file < 0) {
         status = hdf5_fail(LOOM_EDATA, "%s is damaged", self->path);

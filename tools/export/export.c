@@ -19,6 +19,7 @@
 #include "durable_file.h"
 #include "forms.h"
 #include "log.h"
+#include "options.h"
 
 #define PICTURES_MAX 1000
 #define LAYER_ENDING ".h5"
@@ -99,16 +100,6 @@ static void parse_frames(struct export *self, struct argp_state *state, const ch
     self->chosen = true;
 }
 
-static void parse_scale(struct export *self, struct argp_state *state, const char *text)
-{
-    char *end = NULL;
-    unsigned long scale = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || scale < 1 || scale > 100) {
-        argp_error(state, "--scale is a whole number from 1 to 100, not '%s'", text);
-    }
-    self->scale = scale;
-}
-
 static void check_options(struct export *self, struct argp_state *state)
 {
     if (self->file == NULL) {
@@ -145,7 +136,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         parse_frames(self, state, argument);
         return 0;
     case KEY_SCALE:
-        parse_scale(self, state, argument);
+        self->scale = (size_t)option_whole(state, "scale", argument, 1, 100);
         return 0;
     case KEY_FORCE:
         self->force = true;
@@ -165,12 +156,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 /* ---- the plan ---- */
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t n = strlen(text), m = strlen(ending);
-    return n > m && strcmp(text + n - m, ending) == 0;
-}
 
 /* Where files go by default: the file's name without .h5, in the current folder. */
 static int choose_folder(struct export *self)

@@ -4,7 +4,7 @@
 
 #include "durable_file.h"
 #include "forms.h"
-#include "npy.h"
+#include "npy_write.h"
 
 int export_npy(const struct archive *archive, const struct table *table, const char *path)
 {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "durable_file.h"
-#include "npy.h"
+#include "npy_write.h"
 
 #define PIXELS_MAX ((size_t)1 << 26) /* of a picture for y4m */
 #define FPS_UNIT 1000                /* frame rates are given in thousandths */
@@ -20,8 +20,8 @@ struct output {
     struct durable_file file; /* where there is a path */
     bool has_file;
     uint64_t rows;
-    char dtype[160];             /* npy: of a row */
-    uint64_t dims[NPY_RANK_MAX]; /* npy: of the array; the first is of the rows */
+    char dtype[160];                  /* npy: of a row */
+    uint64_t dims[NPY_HEAD_RANK_MAX]; /* npy: of the array; the first is of the rows */
     size_t rank;
     size_t cells;          /* numbers of a row, codes spread over their grid */
     float *row;            /* aligned, `cells` */

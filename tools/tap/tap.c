@@ -26,6 +26,7 @@
 #include "endpoint.h"
 #include "log.h"
 #include "message.h"
+#include "options.h"
 #include "output.h"
 
 #define TAP_ENDING ".tap"
@@ -129,35 +130,11 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static double parse_number(struct argp_state *state, const char *option, const char *text, double min,
-                           double max)
-{
-    char *end = NULL;
-    double value = strtod(text, &end);
-    if (end == text || *end != '\0' || !(value >= min && value <= max)) {
-        argp_error(state, "--%s is a number from %g to %g, not '%s'", option, min, max, text);
-    }
-    return value;
-}
-
-static uint64_t parse_whole(struct argp_state *state, const char *option, const char *text, uint64_t min,
-                            uint64_t max)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || text[0] == '-' || value < min || value > max) {
-        argp_error(state, "--%s is a whole number from %ju to %ju, not '%s'", option, (uintmax_t)min,
-                   (uintmax_t)max, text);
-    }
-    return value;
-}
-
 static uint64_t parse_from(struct argp_state *state, const char *text)
 {
     return strcmp(text, "newest") == 0   ? NEWEST
            : strcmp(text, "oldest") == 0 ? OLDEST
-                                         : parse_whole(state, "from", text, 0, (uint64_t)INT64_MAX);
+                                         : option_whole(state, "from", text, 0, (uint64_t)INT64_MAX);
 }
 
 static enum topic parse_topic(struct argp_state *state, const char *text)
@@ -224,7 +201,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         self->from = parse_from(state, argument);
         return 0;
     case KEY_FRAMES:
-        self->frames = parse_whole(state, "frames", argument, 1, (uint64_t)INT64_MAX);
+        self->frames = option_whole(state, "frames", argument, 1, (uint64_t)INT64_MAX);
         return 0;
     case KEY_LOSSY:
         self->topic = self->topic == TOPIC_STREAM ? TOPIC_DATA : self->topic;
@@ -243,26 +220,26 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_NPY:
         take_form(self, state, FORM_NPY);
-        self->output.rows = parse_whole(state, "npy", argument, 1, (uint64_t)INT64_MAX);
+        self->output.rows = option_whole(state, "npy", argument, 1, (uint64_t)INT64_MAX);
         return 0;
     case 'o':
         self->output.path = argument;
         return 0;
     case KEY_FPS:
-        self->output.fps = parse_number(state, "fps", argument, 0.001, 1e6);
+        self->output.fps = option_number(state, "fps", argument, 0.001, 1e6);
         self->fps_given = true;
         return 0;
     case KEY_SCALE:
-        self->output.scale = (size_t)parse_whole(state, "scale", argument, 1, 1000);
+        self->output.scale = (size_t)option_whole(state, "scale", argument, 1, 1000);
         return 0;
     case KEY_WHITE:
-        self->output.white = parse_number(state, "white", argument, 1e-30, 1e30);
+        self->output.white = option_number(state, "white", argument, 1e-30, 1e30);
         return 0;
     case KEY_TIMEOUT:
-        self->timeout_s = parse_number(state, "timeout", argument, 0.01, 3600);
+        self->timeout_s = option_number(state, "timeout", argument, 0.01, 3600);
         return 0;
     case KEY_PATIENCE:
-        self->patience_s = parse_number(state, "patience", argument, 0, 1e6);
+        self->patience_s = option_number(state, "patience", argument, 0, 1e6);
         return 0;
     case KEY_CURVE_KEY:
         self->keys.certificate = argument;
@@ -282,12 +259,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 /* ---- where ---- */
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t n = strlen(text), m = strlen(ending);
-    return n >= m && strcmp(text + n - m, ending) == 0;
-}
 
 /* An endpoint as it is; or ipc:// of a socket's path: one that is too long for a socket goes through its
  * folder's descriptor. *endpoint stays NULL if there is no such folder. */

@@ -1,7 +1,7 @@
 /* The header of a .npy file (NumPy's format, versions 1 to 3), read strictly: only what numpy.save writes for
  * arrays of numbers. Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
-#ifndef LOOM_STAGES_NPY_H
-#define LOOM_STAGES_NPY_H
+#ifndef LOOM_STAGES_NPY_READ_H
+#define LOOM_STAGES_NPY_READ_H
 
 #include <stdbool.h>
 #include <stddef.h>

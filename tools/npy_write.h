@@ -1,7 +1,7 @@
 /* The head of a .npy file (NumPy's format, version 1.0), for programs that write arrays. Source:
  * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
-#ifndef LOOM_TOOLS_NPY_H
-#define LOOM_TOOLS_NPY_H
+#ifndef LOOM_TOOLS_NPY_WRITE_H
+#define LOOM_TOOLS_NPY_WRITE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 #include "error.h"
 
 #define NPY_HEAD_BYTES 256 /* always, so that a head may be written again when the number of rows is known */
-#define NPY_RANK_MAX 8
+#define NPY_HEAD_RANK_MAX 8
 
 /* Fill `head` for a row-major array of `rank` (at least 1) dimensions that follows behind it. dtype: as
  * NumPy writes it, with its quotes: "'<f4'", or a list of fields. LOOM_EDATA if it does not fit in a head. */

@@ -1,7 +1,7 @@
-/* See npy.h and array.h. The header is a Python dictionary as text:
+/* See npy_read.h and array.h. The header is a Python dictionary as text:
  *     {'descr': '<f4', 'fortran_order': False, 'shape': (1000, 20, 20), }
  * padded with spaces and ended by a line feed. */
-#include "npy.h"
+#include "npy_read.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,37 @@
+/* See options.h. */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+double option_number(const struct argp_state *state, const char *option, const char *text, double min,
+                     double max)
+{
+    char *end = NULL;
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !(value >= min && value <= max)) {
+        argp_error(state, "--%s is a number from %g to %g, not '%s'", option, min, max, text);
+    }
+    return value;
+}
+
+uint64_t option_whole(const struct argp_state *state, const char *option, const char *text, uint64_t min,
+                      uint64_t max)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || value < min || value > max) {
+        argp_error(state, "--%s is a whole number from %ju to %ju, not '%s'", option, (uintmax_t)min,
+                   (uintmax_t)max, text);
+    }
+    return value;
+}
+
+bool ends_with(const char *text, const char *ending)
+{
+    size_t n = strlen(text), m = strlen(ending);
+    return n > m && strcmp(text + n - m, ending) == 0;
+}
