@@ -151,12 +151,12 @@ class Forms(TapCase):
         self.assertTrue(self.kill_stages(child, ["sparse"], 0))
         self.finish(child)
         said = tap.communicate(timeout=PATIENCE)[1]
-        self.assertEqual(tap.returncode, 0, said)
+        self.assertIn(tap.returncode, (0, 69), said)  # stages do not wait for taps: it may miss the end, and says so
         with open(self.path("tapped"), "rb") as file:
             blocks = list(msgpack.Unpacker(file))
         ends = [block["seq"] + block["n"] for block in blocks]
         self.assertTrue(all(block["seq"] >= end for block, end in zip(blocks[1:], ends)))
-        self.assertEqual(ends[-1], 3000)
+        self.assertEqual(tap.returncode == 0, ends[-1] == 3000)
 
     def test_run_in_a_deep_folder(self):
         deep = os.path.join("a" * 60, "b" * 60)
@@ -182,19 +182,19 @@ class Guests(TapCase):
     """Nobody waits for a tap."""
 
     def test_same_bits_with_three_taps_one_of_which_stalls(self):
-        self.run_pipeline("calm", passes=20)
-        child = self.start_run("run", passes=20)
+        self.run_pipeline("calm", passes=6)
+        child = self.start_run("run", "--set", "window.rate=2000", passes=6)  # so that it lasts until all are there
         stalled = subprocess.Popen([TAP, "run", "window", "--from", "oldest", "--raw"], cwd=self.folder,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # whose output nobody reads
-        others = [self.start(TAP, "run", "sparse", "--from", "oldest", "--npy", "1000000", "-o", "codes.npy"),
+        others = [self.start(TAP, "run", "sparse", "--from", "0", "--npy", "3000", "-o", "codes.npy"),
                   self.start(TAP, "run", "topo.tap", "--topic", "weights", "-o", "weights.msgpack")]
         self.children += [stalled]
         self.finish(child)
         self.assertIsNone(stalled.poll(), "it still waits for its reader")
-        self.finish(others[0])  # the stream has ended
+        self.finish(others[0])
         self.assertEqual(self.result("run"), self.result("calm"))
         with self.tape("run") as tape:
-            numpy.testing.assert_array_equal(numpy.load(self.path("codes.npy"))["value"], tape["codes/value"])
+            numpy.testing.assert_array_equal(numpy.load(self.path("codes.npy"))["value"], tape["codes/value"][:3000])
 
     def test_slow_reader_is_told_what_it_missed(self):
         text = PIPELINE[:PIPELINE.index("  sparse:")] + """
