@@ -143,7 +143,7 @@ int hdf5_image_new(struct hdf5_image *self, hsize_t alignment)
                                           .udata_copy = share_image,
                                           .udata_free = unshare_image,
                                           .udata = self};
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = HDF5_NONE;
     if (access < 0 || H5Pset_fapl_core(access, IMAGE_STEP_BYTES, 0) < 0 ||
         H5Pset_file_image_callbacks(access, &memory) < 0 ||
         H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) < 0) {
@@ -154,14 +154,20 @@ int hdf5_image_new(struct hdf5_image *self, hsize_t alignment)
          H5Pset_small_data_block_size(access, 0) < 0)) {
         goto fail;
     }
-    self->file = H5Fcreate("image", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    creation = H5Pcreate(H5P_FILE_CREATE);
+    if (creation < 0 || H5Pset_obj_track_times(creation, 0) < 0) { /* the same content gives the same file */
+        goto fail;
+    }
+    self->file = H5Fcreate("image", H5F_ACC_TRUNC, creation, access);
     if (self->file < 0) {
         goto fail;
     }
+    hdf5_release(&creation);
     hdf5_release(&access);
     return LOOM_OK;
 fail:
     hdf5_fail(LOOM_EINTERNAL, "cannot begin a file in memory");
+    hdf5_release(&creation);
     hdf5_release(&access);
     return LOOM_EINTERNAL;
 }

@@ -101,15 +101,36 @@ static void choose_chunk(hsize_t *chunk, const size_t *dims, size_t rank, size_t
     }
 }
 
-/* Chunked, checksummed, groups on the way made, no times (the same content gives the same file). */
-static int creation_lists(hid_t *dataset, hid_t *link, const hsize_t *chunk, size_t rank)
+/* Chunked, checksummed, no times (the same content gives the same file). */
+static hid_t creation_list(const hsize_t *chunk, size_t rank)
 {
-    *dataset = H5Pcreate(H5P_DATASET_CREATE);
-    *link = H5Pcreate(H5P_LINK_CREATE);
-    if (*dataset < 0 || *link < 0 || H5Pset_create_intermediate_group(*link, 1) < 0 ||
-        H5Pset_chunk(*dataset, (int)rank, chunk) < 0 || H5Pset_fletcher32(*dataset) < 0 ||
-        H5Pset_obj_track_times(*dataset, 0) < 0) {
-        return -1;
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+    if (list >= 0 && (H5Pset_chunk(list, (int)rank, chunk) < 0 || H5Pset_fletcher32(list) < 0 ||
+                      H5Pset_obj_track_times(list, 0) < 0)) {
+        hdf5_release(&list);
+    }
+    return list;
+}
+
+/* Make the groups that a dataset of that name lies in, where there are none; without times too. */
+static int make_groups(hid_t file, const char *name)
+{
+    char group[128];
+    for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        snprintf(group, sizeof group, "%.*s", (int)(slash - name), name);
+        htri_t there = H5Lexists(file, group, H5P_DEFAULT);
+        if (there == 0) {
+            hid_t list = H5Pcreate(H5P_GROUP_CREATE), made = HDF5_NONE;
+            if (list >= 0 && H5Pset_obj_track_times(list, 0) >= 0) {
+                made = H5Gcreate2(file, group, H5P_DEFAULT, list, H5P_DEFAULT);
+            }
+            there = made < 0 ? -1 : 1;
+            hdf5_release(&made);
+            hdf5_release(&list);
+        }
+        if (there < 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -122,7 +143,7 @@ int layer_write(struct layer_writer *self, const char *name, enum layer_dtype dt
                          self->file.path, rank, LAYER_RANK_MAX);
     }
     int status = LOOM_OK;
-    hid_t space = HDF5_NONE, creation = HDF5_NONE, link = HDF5_NONE, dataset = HDF5_NONE;
+    hid_t space = HDF5_NONE, creation = HDF5_NONE, dataset = HDF5_NONE;
     hsize_t size[LAYER_RANK_MAX], chunk[LAYER_RANK_MAX];
     size_t values = 1;
     for (size_t d = 0; d < rank; d++) {
@@ -131,10 +152,10 @@ int layer_write(struct layer_writer *self, const char *name, enum layer_dtype dt
     }
     choose_chunk(chunk, dims, rank, H5Tget_size(file_type(dtype)));
     if ((space = H5Screate_simple((int)rank, size, NULL)) < 0 ||
-        creation_lists(&creation, &link, chunk, rank) < 0) {
+        (creation = creation_list(chunk, rank)) < 0 || make_groups(self->image.file, name) < 0) {
         goto fail;
     }
-    dataset = H5Dcreate2(self->image.file, name, file_type(dtype), space, link, creation, H5P_DEFAULT);
+    dataset = H5Dcreate2(self->image.file, name, file_type(dtype), space, H5P_DEFAULT, creation, H5P_DEFAULT);
     if (dataset < 0) {
         goto fail;
     }
@@ -146,7 +167,6 @@ fail:
     status = hdf5_fail(LOOM_EINTERNAL, "cannot write the dataset %s of %s", name, self->file.path);
 done:
     hdf5_release(&dataset);
-    hdf5_release(&link);
     hdf5_release(&creation);
     hdf5_release(&space);
     return status;

@@ -123,6 +123,7 @@ static int configure(const struct stage_context *context, void *state, struct st
                                         .rule = rules[self->rule],
                                         .input = input,
                                         .other_input = self->other_input};
+    layer_warn_drawn(self->frozen, self->layer);
     status = layer_start(&self->start, self->weights, self->layer, &wanted, init, self->seed);
     if (self->frozen && self->layer[0] != '\0') {
         memcpy(self->input_layer, self->start.input_layer, sizeof self->input_layer);

@@ -158,6 +158,15 @@ int layer_start(struct layer_start *start, float *weights, const char *path,
     return 0;
 }
 
+void layer_warn_drawn(bool frozen, const char *path)
+{
+    if (frozen && path[0] == '\0') {
+        log_warning(
+            "frozen, but no layer is given: the random initial weights are applied as they are; name a file "
+            "with the parameter layer");
+    }
+}
+
 uint64_t layer_block(size_t units, size_t inputs)
 {
     uint64_t weights = (uint64_t)units * inputs;

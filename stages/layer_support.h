@@ -37,6 +37,9 @@ struct layer_wanted {
 int layer_start(struct layer_start *start, float *weights, const char *path,
                 const struct layer_wanted *wanted, double init, int64_t seed) LOOM_MUST_CHECK;
 
+/* Warn of a layer that is frozen without a file to come from: its weights stay as they were drawn. */
+void layer_warn_drawn(bool frozen, const char *path);
+
 /* Frames that a layer takes at once at most: between two blocks a stage answers nobody, so blocks of a large
  * layer are small. */
 uint64_t layer_block(size_t units, size_t inputs);

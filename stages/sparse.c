@@ -104,6 +104,7 @@ static int configure(const struct stage_context *context, void *state, struct st
         return error_set(LOOM_EINTERNAL, "out of memory for %zu x %zu weights", self->N, self->P);
     }
     const struct layer_wanted wanted = {.stage = "sparse", .grid = self->grid, .inputs = self->P};
+    layer_warn_drawn(self->frozen, self->layer);
     status = layer_start(&self->start, self->weights, self->layer, &wanted, self->init, self->seed);
     if (status == 0) {
         status = layer_kernel_error(sparse_set_weights(self->kernel, self->weights), "sparse");

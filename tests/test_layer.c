@@ -72,6 +72,24 @@ static void write_good(void)
     assert_null(file);
 }
 
+/* Also when it is written at another time. */
+static void test_layer_same_content_same_file(void **state)
+{
+    (void)state;
+    static unsigned char first[65536], second[65536];
+    size_t bytes[2];
+    for (int turn = 0; turn < 2; turn++) {
+        write_good();
+        FILE *file = fopen(path, "rb");
+        assert_non_null(file);
+        bytes[turn] = fread(turn == 0 ? first : second, 1, sizeof first, file);
+        fclose(file);
+        usleep(turn == 0 ? 1100000 : 0); /* HDF5 counts seconds */
+    }
+    assert_true(bytes[0] > 0 && bytes[0] < sizeof first && bytes[0] == bytes[1]);
+    assert_memory_equal(first, second, bytes[0]);
+}
+
 static void test_layer_round_trip(void **state)
 {
     (void)state;
@@ -445,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_round_trip),
+        cmocka_unit_test(test_layer_same_content_same_file),
         cmocka_unit_test(test_layer_large_dataset),
         cmocka_unit_test(test_layer_read_refuses_other_shapes_and_types),
         cmocka_unit_test(test_layer_read_takes_files_of_others),
