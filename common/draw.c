@@ -132,13 +132,14 @@ static void fill(struct image *image, size_t x, size_t y, size_t width, size_t h
 
 /* Paint one line of pixels: row y of each unit of row unit_y. */
 static void paint_line(uint8_t *line, const struct draw_map *map, const struct layout *layout, size_t unit_y,
-                       size_t y, double max)
+                       size_t y, const struct draw_scale *shades)
 {
+    const double span = shades->max - shades->min;
     const size_t scale = layout->scale, tile_size = map->tile_width * map->tile_height;
     for (size_t unit_x = 0; unit_x < layout->units_x; unit_x++) {
         const float *row = map->data + (unit_y * map->grid_x + unit_x) * tile_size + y * map->tile_width;
         for (size_t x = 0; x < layout->numbers_x; x++, line += scale) {
-            memset(line, isfinite(row[x]) ? shade_of(row[x] / max) : WHITE, scale);
+            memset(line, isfinite(row[x]) ? shade_of((row[x] - shades->min) / span) : WHITE, scale);
         }
         line += layout->gap;
     }
@@ -146,7 +147,7 @@ static void paint_line(uint8_t *line, const struct draw_map *map, const struct l
 
 /* Paint the map with its upper left corner at (left, top). */
 static void paint(struct image *image, size_t left, size_t top, const struct draw_map *map,
-                  const struct layout *layout, double max)
+                  const struct layout *layout, const struct draw_scale *shades)
 {
     const size_t scale = layout->scale;
     if (layout->gap > 0) {
@@ -156,7 +157,7 @@ static void paint(struct image *image, size_t left, size_t top, const struct dra
     for (size_t y = 0; y < rows; y++) {
         uint8_t *line =
             image->pixels + (top + y * scale + y / layout->numbers_y * layout->gap) * image->width + left;
-        paint_line(line, map, layout, y / layout->numbers_y, y % layout->numbers_y, max);
+        paint_line(line, map, layout, y / layout->numbers_y, y % layout->numbers_y, shades);
         for (size_t i = 1; i < scale; i++) {
             memcpy(line + i * image->width, line, layout->width);
         }
@@ -169,7 +170,7 @@ int draw_map_plain(struct image *out, const struct draw_map *map)
     const struct summary summary = summarize(map);
     const int status = image_init(out, layout.width, layout.height, 1, WHITE);
     if (status == LOOM_OK) {
-        paint(out, 0, 0, map, &layout, summary.max);
+        paint(out, 0, 0, map, &layout, &(struct draw_scale){.max = summary.max});
     }
     return status;
 }
@@ -195,14 +196,16 @@ struct page {
 
 enum { TICKS = 3 };
 
-/* cut: numbers beyond max are shown like max. */
-static void write_tick(char text[32], double max, bool cut, size_t i)
+static void write_tick(char text[32], const struct draw_scale *shades, size_t i)
 {
-    snprintf(text, 32, "%s%.3g", cut && i == TICKS - 1 ? "≥ " : "", max * (double)i / (TICKS - 1));
+    const double span = shades->max - shades->min;
+    const char *beyond = shades->below && i == 0 ? "≤ " : shades->above && i == TICKS - 1 ? "≥ " : "";
+    const int digits = span < 0.05 * fabs(shades->max) ? 5 : 3;
+    snprintf(text, 32, "%s%.*g", beyond, digits, shades->min + span * (double)i / (TICKS - 1));
 }
 
-static struct page plan(const struct draw_map *map, const struct layout *layout, const char *note, double max,
-                        struct text *text)
+static struct page plan(const struct draw_map *map, const struct layout *layout, const char *note,
+                        const struct draw_scale *shades, struct text *text)
 {
     const size_t longer = at_least(layout->width, layout->height);
     struct page page = {.title = at_least(longer / 45, 18), .line = at_least(longer / 1000, 1)};
@@ -220,7 +223,7 @@ static struct page plan(const struct draw_map *map, const struct layout *layout,
     size_t ticks = 0;
     for (size_t i = 0; i < TICKS; i++) {
         char tick[32];
-        write_tick(tick, max, false, i);
+        write_tick(tick, shades, i);
         ticks = at_least(ticks, text_width(text, tick, page.label));
     }
     size_t width = layout->width + page.gap + page.bar_width + 2 * page.tick + ticks;
@@ -232,8 +235,8 @@ static struct page plan(const struct draw_map *map, const struct layout *layout,
     return page;
 }
 
-static void paint_bar(struct image *image, size_t x, size_t y, const struct page *page, double max, bool cut,
-                      struct text *text)
+static void paint_bar(struct image *image, size_t x, size_t y, const struct page *page,
+                      const struct draw_scale *shades, struct text *text)
 {
     const size_t height = page->bar_height;
     for (size_t row = 0; row < height; row++) {
@@ -241,9 +244,9 @@ static void paint_bar(struct image *image, size_t x, size_t y, const struct page
              shade_of(((double)(height - row) - 0.5) / (double)height));
     }
     frame(image, x, y, page->bar_width, height, page->line);
-    for (size_t i = 0; i < (max > 0 ? TICKS : 1); i++) { /* an empty map has only a 0 */
+    for (size_t i = 0; i < (shades->max > shades->min ? TICKS : 1); i++) { /* an empty map has only a 0 */
         char tick[32];
-        write_tick(tick, max, cut, i);
+        write_tick(tick, shades, i);
         const size_t at = y + (height - page->line) * (TICKS - 1 - i) / (TICKS - 1);
         fill(image, x + page->bar_width, at, page->tick, page->line, FRAME);
         text_draw(text, image, x + page->bar_width + 2 * page->tick, at + page->label * 3 / 8, tick,
@@ -257,7 +260,8 @@ int draw_map_labelled(struct image *out, const struct draw_map *map, struct text
     const struct summary summary = summarize(map);
     char note[DRAW_NOTE_BYTES];
     write_note(note, map, &layout, &summary);
-    const struct page page = plan(map, &layout, note, summary.max, text);
+    const struct draw_scale shades = {.max = summary.max};
+    const struct page page = plan(map, &layout, note, &shades, text);
     const int status = image_init(out, page.width, page.height, 1, WHITE);
     if (status != LOOM_OK) {
         return status;
@@ -276,21 +280,20 @@ int draw_map_labelled(struct image *out, const struct draw_map *map, struct text
 
     y = page.margin + page.lines;
     frame(out, page.margin, y, layout.width, layout.height, page.line);
-    paint(out, page.margin, y, map, &layout, summary.max);
-    paint_bar(out, page.margin + layout.width + page.gap, y, &page, summary.max, false, text);
+    paint(out, page.margin, y, map, &layout, &shades);
+    paint_bar(out, page.margin + layout.width + page.gap, y, &page, &shades, text);
     return LOOM_OK;
 }
 
 /* ---- sheets ---- */
 
 #define SHEET_SIDE 1200    /* pixels of the largest map of a sheet of one column */
-#define SHEET_BEYOND 0.005 /* share of the numbers that may lie beyond the end of the grey scale */
-#define SHEET_BINS 4096    /* in which that end is looked for */
+#define SHEET_BEYOND 0.005 /* share of the numbers that may lie beyond either end of the grey scale */
+#define SHEET_BINS 4096    /* in which these ends are looked for */
 
 /* Sizes in pixels of a sheet's parts. */
 struct grid_page {
-    double max;                     /* where the grey scale ends */
-    double cut;                     /* the largest number: cut off there */
+    struct draw_scale shades;       /* of all maps */
     size_t scale;                   /* pixels a number */
     size_t cell_width, cell_height; /* of the largest map */
     size_t label, small;            /* letters of the two lines above a map */
@@ -316,27 +319,70 @@ static struct draw_map at_scale(const struct draw_map *map, size_t scale)
     return scaled;
 }
 
-/* Where the grey scale ends, up to `max`: so that SHEET_BEYOND of the numbers above 0 lie beyond, and a few large
- * ones do not make all others pale. */
-static double end_of_scale(const struct draw_sheet *sheet, double max)
+static size_t count_numbers(const struct draw_map *map)
+{
+    return map->data == NULL ? 0 : map->grid_x * map->grid_y * map->tile_width * map->tile_height;
+}
+
+/* The range of all finite numbers of the maps; {INFINITY, -INFINITY} if there are none. */
+static struct draw_scale range_of(const struct draw_map *maps, size_t n)
+{
+    struct draw_scale range = {.min = INFINITY, .max = -INFINITY};
+    for (size_t i = 0; i < n; i++) {
+        const size_t size = count_numbers(&maps[i]);
+        for (size_t j = 0; j < size; j++) {
+            if (isfinite(maps[i].data[j])) {
+                range.min = fmin(range.min, maps[i].data[j]);
+                range.max = fmax(range.max, maps[i].data[j]);
+            }
+        }
+    }
+    return range;
+}
+
+/* Move both ends of the range inwards by bins that hold, with all beyond, at most SHEET_BEYOND of the numbers. */
+static void narrow(struct draw_scale *range, const struct draw_map *maps, size_t n)
 {
     size_t counts[SHEET_BINS] = {0}, all = 0;
-    for (size_t i = 0; i < sheet->n && max > 0; i++) {
-        const struct draw_map *map = &sheet->maps[i];
-        const size_t n =
-            map->data == NULL ? 0 : map->grid_x * map->grid_y * map->tile_width * map->tile_height;
-        for (size_t j = 0; j < n; j++) {
-            if (isfinite(map->data[j]) && map->data[j] > 0) {
-                counts[at_most((size_t)(map->data[j] / max * SHEET_BINS), SHEET_BINS - 1)]++;
+    const double width = (range->max - range->min) / SHEET_BINS;
+    for (size_t i = 0; i < n && width > 0; i++) {
+        const size_t size = count_numbers(&maps[i]);
+        for (size_t j = 0; j < size; j++) {
+            if (isfinite(maps[i].data[j])) {
+                const double bin = (maps[i].data[j] - range->min) / width;
+                counts[bin < 0 ? 0 : bin < SHEET_BINS ? (size_t)bin : SHEET_BINS - 1]++;
                 all++;
             }
         }
     }
-    size_t bin = SHEET_BINS, beyond = 0;
-    while (bin > 1 && (double)(beyond + counts[bin - 1]) <= SHEET_BEYOND * (double)all) {
-        beyond += counts[--bin];
+    const double few = SHEET_BEYOND * (double)all;
+    size_t first = 0, end = SHEET_BINS, below = 0, above = 0;
+    while (first + 1 < end && (double)(below + counts[first]) <= few) {
+        below += counts[first++];
     }
-    return max * (double)bin / SHEET_BINS;
+    while (first + 1 < end && (double)(above + counts[end - 1]) <= few) {
+        above += counts[--end];
+    }
+    range->max = end < SHEET_BINS ? range->min + width * (double)end : range->max;
+    range->min += width * (double)first;
+}
+
+struct draw_scale draw_scale_of(const struct draw_map *maps, size_t n)
+{
+    const struct draw_scale range = range_of(maps, n);
+    if (range.min > range.max) {
+        return (struct draw_scale){0};
+    }
+    struct draw_scale scale = range;
+    narrow(&scale, maps, n);
+    narrow(&scale, maps, n); /* again: one large number may have made the bins coarse */
+    if (!(scale.max - scale.min > (range.max - range.min) * 1e-6)) {
+        scale.min = fmin(range.min, 0);
+        scale.max = fmax(range.max, 0);
+    }
+    scale.below = range.min < scale.min;
+    scale.above = range.max > scale.max;
+    return scale;
 }
 
 static void plan_cells(struct grid_page *grid, const struct draw_sheet *sheet, struct text *text)
@@ -347,11 +393,9 @@ static void plan_cells(struct grid_page *grid, const struct draw_sheet *sheet, s
         if (map->data != NULL) {
             longest = at_least(map->grid_x * map->tile_width, longest);
             longest = at_least(map->grid_y * map->tile_height, longest);
-            grid->max = fmax(grid->max, summarize(map).max);
         }
     }
-    grid->cut = grid->max;
-    grid->max = end_of_scale(sheet, grid->max);
+    grid->shades = draw_scale_of(sheet->maps, sheet->n);
     grid->columns = at_most(sheet->columns, sheet->n);
     grid->rows = (sheet->n + grid->columns - 1) / grid->columns;
     grid->scale = at_least((size_t)(SHEET_SIDE / sqrt((double)grid->columns)) / longest, 1);
@@ -392,7 +436,7 @@ static void plan_sheet(struct grid_page *grid, const struct draw_sheet *sheet, s
     size_t ticks = 0;
     for (size_t i = 0; i < TICKS; i++) {
         char tick[32];
-        write_tick(tick, grid->max, grid->cut > grid->max, i);
+        write_tick(tick, &grid->shades, i);
         ticks = at_least(ticks, text_width(text, tick, page->label));
     }
     page->width = at_least(width + page->gap + page->bar_width + 2 * page->tick + ticks,
@@ -402,7 +446,7 @@ static void plan_sheet(struct grid_page *grid, const struct draw_sheet *sheet, s
 }
 
 static void paint_cell(struct image *image, size_t x, size_t y, const struct grid_page *grid,
-                       const struct draw_map *map, struct text *text)
+                       const struct draw_map *map, bool own_scale, struct text *text)
 {
     if (map->title != NULL) {
         text_draw(text, image, x, y + grid->label, map->title, grid->label, BLACK);
@@ -418,12 +462,13 @@ static void paint_cell(struct image *image, size_t x, size_t y, const struct gri
     const struct draw_map scaled = at_scale(map, grid->scale);
     const struct layout layout = lay_out(&scaled);
     frame(image, x, y, layout.width, layout.height, grid->page.line);
-    paint(image, x, y, &scaled, &layout, grid->max);
+    const struct draw_scale shades = own_scale ? draw_scale_of(map, 1) : grid->shades;
+    paint(image, x, y, &scaled, &layout, &shades);
 }
 
 int draw_sheet(struct image *out, const struct draw_sheet *sheet, struct text *text)
 {
-    struct grid_page grid = {.max = 0};
+    struct grid_page grid = {.scale = 1};
     plan_sheet(&grid, sheet, text);
     const struct page *page = &grid.page;
     const int status = image_init(out, page->width, page->height, 1, WHITE);
@@ -442,9 +487,11 @@ int draw_sheet(struct image *out, const struct draw_sheet *sheet, struct text *t
     for (size_t i = 0; i < sheet->n; i++) {
         paint_cell(out, page->margin + i % grid.columns * (grid.cell_width + grid.gap),
                    y + i / grid.columns * (grid.above + grid.cell_height + grid.gap), &grid, &sheet->maps[i],
-                   text);
+                   sheet->own_scales, text);
     }
-    paint_bar(out, page->margin + grid.columns * (grid.cell_width + grid.gap) - grid.gap + page->gap,
-              y + grid.above, page, grid.max, grid.cut > grid.max, text);
+    if (!sheet->own_scales) {
+        paint_bar(out, page->margin + grid.columns * (grid.cell_width + grid.gap) - grid.gap + page->gap,
+                  y + grid.above, page, &grid.shades, text);
+    }
     return LOOM_OK;
 }

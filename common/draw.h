@@ -37,14 +37,25 @@ int draw_map_plain(struct image *out, const struct draw_map *map) LOOM_MUST_CHEC
  * be NULL: the same without letters. Errors and ownership as draw_map_plain. */
 int draw_map_labelled(struct image *out, const struct draw_map *map, struct text *text) LOOM_MUST_CHECK;
 
+/* What is white and what is black where maps are compared. */
+struct draw_scale {
+    double min, max;
+    bool below, above; /* there are numbers beyond the ends, shown like these */
+};
+
+/* The scale from the 0.5% to the 99.5% quantile of all finite numbers of n maps, so that a few large ones do not
+ * make all others pale. Where these are alike: all numbers and 0. Maps whose data is NULL are passed over. */
+struct draw_scale draw_scale_of(const struct draw_map *maps, size_t n);
+
 /* Several maps to be compared: side by side, on one grey scale and with one colour bar. */
 struct draw_sheet {
     const struct draw_map *maps; /* title and subtitle stand above each; data NULL: an empty place */
     size_t n, columns;           /* > 0 */
     const char *title, *subtitle;
+    bool own_scales; /* each map has the scale of itself alone; there is no colour bar */
 };
 
-/* The sheet on a white page. The grey scale ends where no more than one number of 200 lies beyond. Every map is
+/* The sheet on a white page. The grey scale is draw_scale_of all maps. Every map is
  * at the same scale, the longer side of the largest about 1200 pixels over the square root of the columns, with
  * lines between units; what the maps say of these is not looked at. Errors and ownership as draw_map_labelled;
  * LOOM_EDATA if the page would be too large. */

@@ -48,8 +48,8 @@ static const struct param params[] = {
     {"file", PARAM_PATH, FIELD(file), "", 0, 0, "",
      "HDF5 file; by default recordings/NAME.h5 in the run's folder", NULL, PARAM_LOCAL},
     {"first", PARAM_INTEGER, FIELD(first), "0", 0, 9e15, "frames", "first frame to keep", NULL, PARAM_LOCAL},
-    {"frames", PARAM_INTEGER, FIELD(frames), "0", 0, 9e15, "frames", "how many frames to keep, 0 for all",
-     NULL, PARAM_LOCAL},
+    {"frames", PARAM_INTEGER, FIELD(frames), "0", 0, 9e15, "frames",
+     "how many frames to keep, 0 for all; the rest is read and passed over", NULL, PARAM_LOCAL},
     {.name = NULL},
 };
 

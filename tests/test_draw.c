@@ -253,8 +253,16 @@ static void test_draw_sheet_has_one_scale_for_all(void **state)
     const size_t scale = 42, map = 400 * scale * scale; /* 1200 / sqrt(2) / 20 */
     assert_in_range(count_shade(&image, 0), map,
                     map + 100000 / scale); /* all of the first, and some of the bar */
-    assert_in_range(count_shade(&image, 0x96), map * 9 / 10, map * 11 / 10); /* half of it, and frames */
+    assert_in_range(count_shade(&image, 255), map, image.width * image.height - map); /* the smallest: white */
+    const struct draw_scale shades = draw_scale_of(maps, 3);
+    assert_true(fabs(shades.min - 0.5) < 0.001 && fabs(shades.max - 1) < 0.001);
+    assert_true(!shades.below && shades.above);
     assert_true(image.width > 2 * 20 * scale && image.height > 2 * 20 * scale);
+    image_fini(&image);
+
+    const struct draw_sheet own = {.maps = &maps[1], .n = 1, .columns = 1, .own_scales = true};
+    assert_int_equal(draw_sheet(&image, &own, NULL), LOOM_OK); /* all alike: from 0, so all are black */
+    assert_int_equal(count_shade(&image, 0), (size_t)1200 * 1200);
     image_fini(&image);
 
     const struct draw_sheet empty = {.maps = &maps[2], .n = 1, .columns = 5};

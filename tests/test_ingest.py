@@ -566,6 +566,11 @@ class Rubbish(Source):
             self.hand(data, 65, word, arguments=y4m)
         self.hand(header + frame, 65, "20 x 20, but shape is 30x20", arguments=(*y4m, "--shape", "30x20"))
 
+    def test_files_that_are_no_raw_frames(self):
+        for magic, word in ((b"YUV4MPEG2 W20 H20\n", "set format=y4m"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"\x93NUMPY\x01", ".npy"),
+                            (b"\0\0\0\x20ftypisom", "mp4")):
+            self.hand(magic + bytes(800), 65, word)
+
     def test_settings(self):
         for arguments, word in ((("--shape", "0x0"), "shape must be given"),
                                 (("--shape", "20x0"), "a side of 0"),
@@ -672,7 +677,7 @@ class Images(Source):
         frames = self.frames[:10]
         nan = (frames / 255).astype("f4")
         nan[4, 5, 6] = numpy.nan
-        for array, word in ((frames.astype("i8"), "type '<i8'"), (frames.astype(">f4"), "type '>f4'"),
+        for array, word in ((frames.astype("i8"), "a.astype('u1')), with values from 0 to 255"), (frames.astype(">f4"), "type '>f4'"),
                             (numpy.asfortranarray(frames), "Fortran order"), (frames[0, 0], "1 dimensions"),
                             (frames[:0], "empty"), (frames.reshape(10, 400), "rows of 400 pixels"),
                             (nan, "picture 4: the pixel in row 5, column 6")):

@@ -124,6 +124,8 @@ class Expansion(Sweeps):
             said = self.loom("sweep", file, "--dir", "run", *(word for over in overs for word in ("--over", over)), code=64)
             self.assertIn(message, said, overs)
             self.assertFalse(os.path.exists(self.path("run")), "nothing is made of what cannot be run")
+        said = self.loom("sweep", file, "--set", "topo.seed=3", "--over", "topo.seed=1,2", code=64)
+        self.assertIn("topo.seed is set already (--set topo.seed=3)", said)
         said = self.loom("sweep", file, "--set", "window.from=ipc:///tmp/nobody", "--over", "window.seed=1,2", code=64)
         self.assertIn("is not started here", said)
 
@@ -255,6 +257,7 @@ class Trouble(Sweeps):
     def test_failing_member(self):
         said = self.sweep("sweep", "--over", "topo.winners=0,99,4", text=PIPELINE + MAPS, code=64)
         self.assertIn("winners=99 failed: topo: 99 winners are more than the 20 units of the grid", said)
+        self.assertIn("2 members finished and 1 failed", said)
         self.assertEqual([row["state"] for row in self.table("sweep")], ["done", "failed", "done"])
         self.sweep("calm", "--over", "topo.winners=0,4", text=PIPELINE + MAPS)
         for member in ("winners=0", "winners=4"):

@@ -245,8 +245,19 @@ class Rubbish(TapCase):
     """One clear sentence and the right exit code."""
 
     def test_command_lines(self):
+        for run in ("run", "finished"):
+            os.makedirs(self.path(run, "sockets"))
+            os.mkdir(self.path(run, "checkpoints"))
+            self.write('stages:\n  "sparse":\n', os.path.join(run, "pipeline.yaml"))
+        self.write("", os.path.join("run", "sockets", "sparse"))
+        self.write("", os.path.join("finished", "checkpoints", "finished"))
+        self.write("mine", "there")
         for code, words, arguments in (
                 (64, "which stream", ["--raw"]),
+                (64, "give --force", ["ipc://x", "-o", "there"]),
+                (64, "has no stage 'spase'; its streams are: sparse", ["run", "spase"]),
+                (64, "has no stage 'spase'", ["run", "spase.tap"]),
+                (69, "has finished", ["finished", "sparse"]),
                 (64, "is not a run's folder", ["nowhere", "sparse"]),
                 (64, "name it too", ["."]),
                 (64, "not valid", ["http://there"]),
@@ -296,6 +307,17 @@ class Rubbish(TapCase):
         self.serve(lambda request: b"\xc1\xc1\xc1")
         _, said = self.tap("bad", code=65)
         self.assertIn("describes no stream", said)
+
+    def test_a_stream_that_ends_early(self):
+        about = {"v": 1, "t": "stream", "id": "x", "kind": "codes", "shape": [1], "grid": [2, 2], "total": 1, "block": 1,
+                 "base": 0, "head": 1}
+        data = {"v": 1, "t": "data", "id": "x", "seq": 0, "n": 1, "eos": True, "index": numpy.array([3], "<u4").tobytes(),
+                "value": numpy.ones(1, "<f4").tobytes()}
+        self.serve(lambda request: msgpack.packb(data if request["t"] == "fetch" else about))
+        _, said = self.tap("bad", "--from", "0", "--npy", "5", "-o", "x.npy", code=69)
+        self.assertIn("x.npy has 1 frames of the 5 asked for", said)
+        self.assertEqual(len(numpy.load(self.path("x.npy"))), 1)
+        self.tap("bad", "--from", "0", "--npy", "1", "-o", "x.npy", "--force")
 
     def test_winner_beyond_the_grid(self):
         about = {"v": 1, "t": "stream", "id": "x", "kind": "codes", "shape": [1], "grid": [2, 2], "total": 1, "block": 1}

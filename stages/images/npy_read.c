@@ -157,10 +157,11 @@ static int choose_element(struct array *self, const struct npy_header *header)
             return 0;
         }
     }
+    bool whole = header->dtype[0] != '\0' && (header->dtype[1] == 'i' || header->dtype[1] == 'u');
     return error_set(LOOM_EDATA,
                      "its values are of type '%s'; u1 (grey value / 255), f4 and f8 (0 to 1) are accepted: "
-                     "numpy.save(file, a.astype('f4'))",
-                     header->dtype);
+                     "numpy.save(file, a.astype('%s')), with values from 0 to %s",
+                     header->dtype, whole ? "u1" : "f4", whole ? "255" : "1");
 }
 
 /* n, height and width from the dimensions and `shape`. */

@@ -227,6 +227,34 @@ static int reject(struct ingest *self, int status)
     return kept < 0 ? kept : status;
 }
 
+/* Raw frames that begin like a file of a known format are none: LOOM_EDATA. Looked at only at the beginning
+ * of all, and only in bytes that would be a part of the first frame. */
+static int check_raw(struct ingest *self)
+{
+    static const struct {
+        size_t at;
+        const char *magic, *advice;
+    } known[] = {
+        {0, "YUV4MPEG2", "it is y4m video, not raw frames; set format=y4m"},
+        {0, "\x89PNG\r\n\x1a\n",
+         "it is a PNG picture, not raw frames; give a folder of them to the stage images"},
+        {0, "\x93NUMPY", "it is a .npy file, not raw frames; give it to the stage images"},
+        {4, "ftyp",
+         "it is an mp4 file, not raw frames; decode it: ffmpeg -i FILE -f yuv4mpegpipe -pix_fmt gray -, with "
+         "format=y4m"},
+    };
+    const uint8_t *bytes = NULL;
+    size_t n = 0;
+    int status = input_view(self->input, 0, 16, &bytes, &n);
+    for (size_t i = 0; status == 0 && i < sizeof known / sizeof known[0]; i++) {
+        size_t length = strlen(known[i].magic);
+        if (n >= known[i].at + length && memcmp(bytes + known[i].at, known[i].magic, length) == 0) {
+            status = reject(self, error_set(LOOM_EDATA, "%s", known[i].advice));
+        }
+    }
+    return status;
+}
+
 /* The header of a y4m stream, once it has come; *whole: it has. */
 static int take_header(struct ingest *self, bool *whole)
 {
@@ -267,7 +295,12 @@ static int take_frame(struct ingest *self, bool *took)
         }
     }
     size_t whole = used + frame_bytes + self->skip;
-    status = input_view(self->input, self->place.offset, whole, &bytes, &n);
+    if (self->format == FORMAT_RAW && self->place.offset == 0 && spool_next(self->spool) == 0) {
+        status = check_raw(self);
+    }
+    if (status == 0) {
+        status = input_view(self->input, self->place.offset, whole, &bytes, &n);
+    }
     if (status < 0 || n < whole) {
         return status;
     }

@@ -15,6 +15,7 @@
 #include "shown.h"
 
 #define TEXT_BYTES 320
+#define HOMOGENEITY "; homogeneity: mean cosine of pairs of units"
 
 /* A layer of one run, as it will be drawn. */
 struct place {
@@ -23,6 +24,7 @@ struct place {
     bool invariant;
     float *data;         /* owned */
     struct draw_map map; /* of data */
+    size_t inputs;       /* weights of each unit */
     double homogeneity;
     char note[TEXT_BYTES]; /* written below its title */
 };
@@ -79,7 +81,7 @@ static int take_data(struct place *place, const struct shown *layer, const struc
 static int add_place(struct places *self, const char *run, const struct shown *layer,
                      const struct shown *sparse)
 {
-    struct place place = {.invariant = sparse != NULL};
+    struct place place = {.invariant = sparse != NULL, .inputs = layer->weights.cols};
     struct place *grown = realloc(self->items, (self->n + 1) * sizeof *grown);
     if (grown == NULL) {
         return no_memory();
@@ -139,7 +141,39 @@ static int add_run(struct places *self, const char *folder, const char *run)
     return status;
 }
 
-/* Add all runs of a folder, those without layers too if they are runs at all. */
+static bool has_file(const char *folder, const char *run, const char *name)
+{
+    char *file = NULL;
+    struct stat found;
+    const bool has = asprintf(&file, "%s/%s/%s", folder, run, name) >= 0 && stat(file, &found) == 0;
+    free(file);
+    return has;
+}
+
+/* Add a run, or its name to those left out: a sweep, or one without layers unless it is a member of a sweep,
+ * whose place stays empty so that the columns keep their meaning. */
+static int add_run_or_skip(struct places *self, const char *folder, const char *run, FILE *skipped)
+{
+    const size_t before = self->n;
+    const bool sweep = has_file(folder, run, "over.yaml");
+    const int status = sweep ? LOOM_OK : add_run(self, folder, run);
+    if (status != LOOM_OK) {
+        return status;
+    }
+    if (sweep || (self->n == before && !has_file(folder, ".", "over.yaml"))) {
+        fprintf(skipped, "%s%s (%s)", ftell(skipped) > 0 ? ", " : "", run, sweep ? "a sweep" : "no layers");
+        return LOOM_OK;
+    }
+    char **runs = realloc(self->runs, (self->n_runs + 1) * sizeof *runs);
+    if (runs == NULL) {
+        return no_memory();
+    }
+    self->runs = runs;
+    self->runs[self->n_runs] = strdup(run);
+    return self->runs[self->n_runs++] == NULL ? no_memory() : LOOM_OK;
+}
+
+/* Add all runs of a folder; those left out are named in one line. */
 static int add_runs(struct places *self, const char *folder)
 {
     struct dirent **entries = NULL;
@@ -147,30 +181,20 @@ static int add_runs(struct places *self, const char *folder)
     if (n < 0) {
         return error_set(LOOM_EIO, "cannot read the folder of runs '%s': %s", folder, strerror(errno));
     }
-    int status = LOOM_OK;
+    char *names = NULL;
+    size_t length = 0;
+    FILE *skipped = open_memstream(&names, &length);
+    int status = skipped == NULL ? no_memory() : LOOM_OK;
     for (int i = 0; i < n && status == LOOM_OK; i++) {
-        char *file = NULL;
-        struct stat found;
-        if (entries[i]->d_name[0] == '.' ||
-            asprintf(&file, "%s/%s/pipeline.yaml", folder, entries[i]->d_name) < 0) {
-            continue;
+        const char *run = entries[i]->d_name;
+        if (run[0] != '.' && has_file(folder, run, "pipeline.yaml")) {
+            status = add_run_or_skip(self, folder, run, skipped);
         }
-        if (stat(file, &found) == 0) {
-            char **runs = realloc(self->runs, (self->n_runs + 1) * sizeof *runs);
-            char *run = strdup(entries[i]->d_name);
-            if (runs != NULL) {
-                self->runs = runs;
-            }
-            if (runs == NULL || run == NULL) {
-                free(run);
-                status = no_memory();
-            } else {
-                self->runs[self->n_runs++] = run;
-                status = add_run(self, folder, run);
-            }
-        }
-        free(file);
     }
+    if (skipped != NULL && fclose(skipped) == 0 && length > 0) {
+        log_warning("left out of the comparison: %s", names);
+    }
+    free(names);
     for (int i = 0; i < n; i++) {
         free(entries[i]);
     }
@@ -199,14 +223,35 @@ static double largest(const struct place *place)
     return max;
 }
 
+/* Whether the layers of this name have other numbers of weights a unit: then their sizes cannot be compared. */
+static bool inputs_differ(const struct places *places, const struct place *of)
+{
+    for (size_t i = 0; i < places->n; i++) {
+        if (strcmp(places->items[i].name, of->name) == 0 && places->items[i].inputs != of->inputs) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void write_place_note(struct place *place, bool own_scale)
+{
+    const int n = snprintf(place->note, sizeof place->note, "homogeneity %.3g, largest %.3g",
+                           place->homogeneity, largest(place));
+    if (own_scale) {
+        const struct draw_scale scale = draw_scale_of(&place->map, 1);
+        snprintf(place->note + n, sizeof place->note - (size_t)n, ", white %s%.3g, black %s%.3g",
+                 scale.below ? "≤ " : "", scale.min, scale.above ? "≥ " : "", scale.max);
+    }
+}
+
 /* What a run shows on the sheet of the layer `of`; nothing where it has no such layer. */
-static struct draw_map map_of(struct places *places, const struct place *of, const char *run)
+static struct draw_map map_of(struct places *places, const struct place *of, const char *run, bool own_scale)
 {
     for (size_t i = 0; i < places->n; i++) {
         struct place *place = &places->items[i];
         if (strcmp(place->name, of->name) == 0 && strcmp(place->run, run) == 0) {
-            snprintf(place->note, sizeof place->note, "homogeneity %.3g, largest %.3g", place->homogeneity,
-                     largest(place));
+            write_place_note(place, own_scale);
             struct draw_map map = place->map;
             map.subtitle = place->note;
             return map;
@@ -237,6 +282,7 @@ static int draw_layer(struct gallery *self, struct places *places, const struct 
                       const char *folder)
 {
     const size_t n = places->n_runs;
+    const bool own_scales = inputs_differ(places, of);
     struct draw_map *maps = calloc(n, sizeof *maps);
     char(*titles)[TEXT_BYTES] = calloc(n, sizeof *titles);
     char title[TEXT_BYTES];
@@ -247,18 +293,23 @@ static int draw_layer(struct gallery *self, struct places *places, const struct 
     }
     for (size_t r = 0; r < n; r++) {
         write_title(titles[r], places->runs[r]);
-        maps[r] = map_of(places, of, places->runs[r]);
+        maps[r] = map_of(places, of, places->runs[r], own_scales);
         maps[r].title = titles[r];
     }
     const char *slash = strrchr(folder, '/'), *name = slash != NULL && slash[1] != '\0' ? slash + 1 : folder;
-    snprintf(title, sizeof title, "%s: %s of %s%s", name, of->invariant ? "prototypes" : "weights", of->name,
-             of->invariant ? ", its units seen in pixels" : "");
-    const struct draw_sheet sheet = {.maps = maps,
-                                     .n = n,
-                                     .columns = columns > 0 ? columns : (size_t)ceil(sqrt((double)n)),
-                                     .title = title,
-                                     .subtitle = "one grey scale for all, ends above 99.5% of the numbers; "
-                                                 "homogeneity: mean cosine of pairs of units"};
+    snprintf(title, sizeof title, "%s: %s of %s%s%s", name, of->invariant ? "prototypes" : "weights",
+             of->name, of->invariant ? ", its units seen in pixels" : "",
+             own_scales ? ", each on a grey scale of its own" : "");
+    const struct draw_sheet sheet = {
+        .maps = maps,
+        .n = n,
+        .columns = columns > 0 ? columns : (size_t)ceil(sqrt((double)n)),
+        .title = title,
+        .own_scales = own_scales,
+        .subtitle = own_scales ? "numbers of weights a unit differ; grey from the 0.5% to "
+                                 "the 99.5% quantile of each" HOMOGENEITY
+                               : "one grey scale for all, from the 0.5% to the 99.5% "
+                                 "quantile of all numbers" HOMOGENEITY};
     status = write_sheet(self, of->name, &sheet);
 done:
     free(titles);

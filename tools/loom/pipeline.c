@@ -411,8 +411,20 @@ void pipeline_read(struct pipeline *self, struct arena *arena, struct diagnostic
     pipeline_check_wiring(self, diagnostics);
 }
 
-/* .../NAME/layers/STAGE.h5 is made by the run NAME: say so, and with which file if it lies beside this one.
- */
+/* Whether the pipeline in `file` can be read and has such a stage. */
+static bool has_stage(const struct pipeline *self, const char *file, const char *stage)
+{
+    struct pipeline other = {0};
+    struct diagnostics diagnostics = {.arena = self->arena};
+    if (access(file, R_OK) != 0) {
+        return false;
+    }
+    pipeline_read(&other, self->arena, &diagnostics, file, NULL, 0);
+    return pipeline_find(&other, stage) != NULL;
+}
+
+/* .../NAME/layers/STAGE.h5 is made by the run NAME if its pipeline, beside this one or in its folder, has that
+ * stage: say so, and with which file if it lies beside this one. */
 static const char *who_makes(const struct pipeline *self, const char *path)
 {
     const char *stage = strrchr(path, '/');
@@ -422,13 +434,16 @@ static const char *who_makes(const struct pipeline *self, const char *path)
         return "";
     }
     const char *name = arena_copy_n(self->arena, run + 1, (size_t)(layers - run - 1));
+    const char *dot = strrchr(stage, '.');
+    const char *maker = dot ? arena_copy_n(self->arena, stage + 1, (size_t)(dot - stage - 1)) : stage + 1;
     const char *slash = strrchr(self->file, '/');
     int folder = slash ? (int)(slash - self->file + 1) : 0;
     const char *file = arena_format(self->arena, "%.*s%s.yaml", folder, self->file, name);
-    if (access(file, R_OK) == 0) {
+    if (has_stage(self, file, maker)) {
         return arena_format(self->arena, "; the run '%s' makes it: loom run %s", name, file);
     }
-    return arena_format(self->arena, "; the run '%s' makes it", name);
+    file = arena_format(self->arena, "%.*s/pipeline.yaml", (int)(layers - path), path);
+    return has_stage(self, file, maker) ? arena_format(self->arena, "; the run '%s' makes it", name) : "";
 }
 
 void pipeline_check_layers(const struct pipeline *self, struct diagnostics *diagnostics, bool warning)

@@ -450,6 +450,15 @@ static int mark_finished(struct sweep *self)
     return status ? status : folder_finish(&self->folder);
 }
 
+static size_t count_failed(const struct sweep *self)
+{
+    size_t n = 0;
+    for (size_t m = 0; m < self->plan.n; m++) {
+        n += self->plan.members[m].why != NULL;
+    }
+    return n;
+}
+
 static int write_tables(struct sweep *self)
 {
     const struct table *table = table_new(&self->plan);
@@ -460,8 +469,12 @@ static int write_tables(struct sweep *self)
     }
     if (!status && !self->settings.quiet && !self->settings.json) {
         double s = (double)(clock_ms() - self->began_ms) / 1000;
-        printf("\nThe sweep of '%s' has finished, %zu members in %.1f seconds.\n\n%s\n", self->plan.base.name,
-               self->plan.n, s, markdown);
+        size_t failed = count_failed(self);
+        const char *members =
+            failed > 0 ? arena_format(&self->arena, "has ended: %zu members finished and %zu failed,",
+                                      self->plan.n - failed, failed)
+                       : arena_format(&self->arena, "has finished, %zu members", self->plan.n);
+        printf("\nThe sweep of '%s' %s in %.1f seconds.\n\n%s\n", self->plan.base.name, members, s, markdown);
         printf("  tables      %s/summary.csv, summary.md\n"
                "  pictures    %s/pictures: the members side by side\n"
                "  members     %s/%s and so on: layers, pictures, pipeline.yaml to be run by itself\n",

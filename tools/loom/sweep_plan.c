@@ -201,6 +201,19 @@ static void add_value(const struct reader *self, struct axis *axis, const char *
     axis->parts[axis->n++] = name_part(arena, param->type == SPEC_PATH ? text : value);
 }
 
+/* A --set of what varies would have no effect: it is a mistake. */
+static void check_not_set(const struct reader *self, const struct axis *axis)
+{
+    const struct entry *entry = &self->plan->base.stages[axis->stage];
+    for (size_t i = 0; i < entry->n_settings; i++) {
+        const struct setting *setting = &entry->settings[i];
+        if (setting->param == axis->param && setting->place.argument > 0) {
+            diagnostics_error(self->diagnostics, axis->place, "%s is set already (%s): leave one of them out",
+                              axis->title, setting->place.source);
+        }
+    }
+}
+
 static void read_axis(const struct reader *self, const char *text, size_t number)
 {
     struct plan *plan = self->plan;
@@ -223,6 +236,7 @@ static void read_axis(const struct reader *self, const char *text, size_t number
     for (size_t i = 0; i < values.n; i++) {
         add_value(self, &axis, values.items[i]);
     }
+    check_not_set(self, &axis);
     for (size_t i = 0; i < plan->n_axes; i++) {
         struct axis *other = &plan->axes[i];
         if (strcmp(other->title, axis.title) == 0) {

@@ -9,6 +9,7 @@
  * Limits: one stream a process; the description of the stream beside a tap is asked at the same name
  * without .tap. */
 #include <argp.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -43,7 +44,7 @@ static const char *const topics[] = {NULL, "data", "weights", "metrics"};
 struct tap_program {
     const char *where, *stage; /* as given: an endpoint, a path, or a run's folder and a stage */
     struct output_settings output;
-    bool form_given, fps_given;
+    bool form_given, fps_given, force;
     uint64_t from;   /* frame, NEWEST or OLDEST */
     uint64_t frames; /* to write at most; UINT64_MAX: all */
     enum topic topic;
@@ -93,6 +94,7 @@ enum {
     KEY_PATIENCE,
     KEY_CURVE_KEY,
     KEY_CURVE_PEERS,
+    KEY_FORCE,
 };
 
 static const struct argp_option options[] = {
@@ -115,6 +117,7 @@ static const struct argp_option options[] = {
     {"y4m", KEY_Y4M, NULL, 0, "grey video (YUV4MPEG2), for: | ffplay -   | mpv -   | ffmpeg -i -", 2},
     {"output", 'o', "FILE", 0, "write into FILE, which is there when all is in it (default: standard output)",
      2},
+    {"force", KEY_FORCE, NULL, 0, "overwrite FILE", 2},
     {"fps", KEY_FPS, "RATE", 0, "y4m: pictures a second (default: 25)", 2},
     {"scale", KEY_SCALE, "K", 0, "y4m: pixels a number (default: 1)", 2},
     {"white", KEY_WHITE, "VALUE", 0,
@@ -225,6 +228,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'o':
         self->output.path = argument;
         return 0;
+    case KEY_FORCE:
+        self->force = true;
+        return 0;
     case KEY_FPS:
         self->output.fps = option_number(state, "fps", argument, 0.001, 1e6);
         self->fps_given = true;
@@ -286,7 +292,78 @@ static int local_endpoint(const char *path, char **endpoint)
     return 0;
 }
 
-/* A run's folder and a stage of it, to its socket's path. LOOM_EUSAGE if there is no such folder. */
+/* Whether the pipeline.yaml that `loom run` wrote has this stage; also if it is not written yet. */
+static bool in_pipeline(const char *run, const char *stage)
+{
+    char *path = NULL, *key = NULL, *line = NULL;
+    size_t size = 0;
+    bool found = true;
+    if (asprintf(&path, "%s/pipeline.yaml", run) < 0) {
+        return true;
+    }
+    FILE *file = fopen(path, "re");
+    free(path);
+    if (file != NULL && asprintf(&key, "  \"%s\":\n", stage) >= 0) {
+        found = false;
+        while (!found && getline(&line, &size, file) >= 0) {
+            found = strcmp(line, key) == 0;
+        }
+        free(key);
+    }
+    free(line);
+    if (file != NULL) {
+        fclose(file);
+    }
+    return found;
+}
+
+/* The names of the run's sockets, those of taps left out, into `names`; as many as fit. */
+static void list_sockets(const char *run, char *names, size_t size)
+{
+    char *path = NULL;
+    size_t used = 0;
+    names[0] = '\0';
+    DIR *folder = asprintf(&path, "%s/sockets", run) < 0 ? NULL : opendir(path);
+    free(path);
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        size_t length = strlen(entry->d_name);
+        if (entry->d_name[0] != '.' && !ends_with(entry->d_name, TAP_ENDING) && used + length + 3 < size) {
+            used += (size_t)snprintf(names + used, size - used, used == 0 ? "%s" : ", %s", entry->d_name);
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+}
+
+/* Whether the stage whose socket is not there may still come; else what is wrong. */
+static int check_stage(const struct tap_program *self)
+{
+    char names[1024], *finished = NULL;
+    size_t length = strlen(self->stage) - (ends_with(self->stage, TAP_ENDING) ? strlen(TAP_ENDING) : 0);
+    char *stage = strndup(self->stage, length);
+    int status = 0;
+    if (stage == NULL || asprintf(&finished, "%s/checkpoints/finished", self->where) < 0) {
+        free(stage);
+        return error_set(LOOM_EINTERNAL, "out of memory for a path");
+    }
+    list_sockets(self->where, names, sizeof names);
+    if (names[0] == '\0' && access(finished, F_OK) == 0) {
+        status = error_set(LOOM_EPEER,
+                           "the run '%s' has finished: it serves nothing any more; read its files with loom "
+                           "export, or serve a recording again with loom replay",
+                           self->where);
+    } else if (!in_pipeline(self->where, stage)) {
+        status = error_set(LOOM_EUSAGE, "'%s' has no stage '%s'; its streams are: %s", self->where, stage,
+                           names[0] == '\0' ? "none now" : names);
+    }
+    free(finished);
+    free(stage);
+    return status;
+}
+
+/* A run's folder and a stage of it, to its socket's path. LOOM_EUSAGE if there is no such folder or stage,
+ * LOOM_EPEER if the run has finished. */
 static int path_of_stage(const struct tap_program *self, char **path)
 {
     struct stat about;
@@ -297,7 +374,7 @@ static int path_of_stage(const struct tap_program *self, char **path)
         *path = NULL;
         return error_set(LOOM_EINTERNAL, "out of memory for a path");
     }
-    return 0;
+    return access(*path, F_OK) == 0 ? 0 : check_stage(self);
 }
 
 /* The path or endpoint that is meant; the caller frees it. */
@@ -550,6 +627,16 @@ static int read_all(struct tap_program *self)
 
 /* ---- the whole ---- */
 
+/* The stream ended before all frames had come that were asked for. */
+static int say_short(const struct tap_program *self, uint64_t rows, uint64_t asked)
+{
+    return error_set(LOOM_EPEER, "the stream ended: %s has %ju frames of the %ju asked for%s",
+                     self->output.path, (uintmax_t)rows, (uintmax_t)asked,
+                     rows == 0 && self->topic == TOPIC_STREAM && self->from == NEWEST
+                         ? "; reading began at its end: --from oldest gives what the stage still holds"
+                         : "");
+}
+
 /* Put the file in its place, also with less than was asked for; `status` says how reading went. */
 static int finish(struct tap_program *self, int status)
 {
@@ -562,12 +649,31 @@ static int finish(struct tap_program *self, int status)
         status == LOOM_EINTERNAL) {
         return status < 0 ? error_set((enum loom_status)status, "%s", why) : 0;
     }
-    if (self->output.form == FORM_NPY && rows < self->output.rows) {
+    uint64_t asked = self->frames < self->output.rows ? self->frames : self->output.rows;
+    bool is_short = self->output.form == FORM_NPY && rows < asked;
+    if (is_short && status < 0) {
         log_warning("%s has %ju frames of the %ju asked for", self->output.path, (uintmax_t)rows,
-                    (uintmax_t)self->output.rows);
+                    (uintmax_t)asked);
     }
     int finished = output_finish(self->sink);
-    return finished < 0 ? finished : status < 0 ? error_set((enum loom_status)status, "%s", why) : 0;
+    if (finished < 0) {
+        return finished;
+    }
+    return status < 0 ? error_set((enum loom_status)status, "%s", why)
+           : is_short ? say_short(self, rows, asked)
+                      : 0;
+}
+
+/* What is there already is kept, unless --force is given. Not a device or a FIFO, which keeps nothing. */
+static int check_file(const struct tap_program *self)
+{
+    struct stat about;
+    const char *path = self->output.path;
+    return path == NULL || self->force || stat(path, &about) != 0 || !S_ISREG(about.st_mode)
+               ? 0
+               : error_set(LOOM_EUSAGE,
+                           "'%s' exists, and nothing was written; give --force to overwrite, or another -o",
+                           path);
 }
 
 static void handle_signals(void)
@@ -594,7 +700,7 @@ int main(int argc, char **argv)
         "  loom tap runs/topo sparse --from oldest --npy 1000 -o codes.npy\n"
         "  loom tap runs/topo sparse.tap --topic weights --y4m --fps 5 | mpv -\n\n"
         "Exit codes: 0 done, or nobody reads any more; 64 bad usage, 65 bad data, 69 nobody serves the "
-        "endpoint, 74 "
+        "endpoint, or the stream ended before the N frames of --npy had come (the file has the others), 74 "
         "I/O error, 130 interrupted.",
         NULL,
         NULL,
@@ -612,7 +718,10 @@ int main(int argc, char **argv)
     argv[0] = name;
     argp_parse(&argp, argc, argv, 0, NULL, &self);
     handle_signals();
-    int status = find_place(&self);
+    int status = check_file(&self);
+    if (status == 0) {
+        status = find_place(&self);
+    }
     if (status == 0) {
         status = connect_to(&self);
     }
