@@ -253,7 +253,8 @@ static void test_draw_sheet_has_one_scale_for_all(void **state)
     const size_t scale = 42, map = 400 * scale * scale; /* 1200 / sqrt(2) / 20 */
     assert_in_range(count_shade(&image, 0), map,
                     map + 100000 / scale); /* all of the first, and some of the bar */
-    assert_in_range(count_shade(&image, 255), map, image.width * image.height - map); /* the smallest: white */
+    assert_in_range(count_shade(&image, 255), map,
+                    image.width * image.height - map); /* the smallest: white */
     const struct draw_scale shades = draw_scale_of(maps, 3);
     assert_true(fabs(shades.min - 0.5) < 0.001 && fabs(shades.max - 1) < 0.001);
     assert_true(!shades.below && shades.above);
