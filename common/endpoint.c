@@ -207,11 +207,14 @@ static int open_socket(struct endpoint_context *self, void **socket_p, int type,
         return status;
     }
     void *socket = zmq_socket(self->context, type);
+    /* REP drops an answer without a word when it believes its peer to be full, which it may learn late. There is one
+     * answer a request at most. */
+    int out_hwm = type == ZMQ_REP ? 0 : hwm;
     int linger = type == ZMQ_ROUTER || type == ZMQ_REP ? LINGER_MS : 0, yes = 1;
     int six = strchr(endpoint, '[') != NULL;
     if (socket == NULL || zmq_setsockopt(socket, ZMQ_IPV6, &six, sizeof six) != 0 ||
         zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
-        zmq_setsockopt(socket, ZMQ_SNDHWM, &hwm, sizeof hwm) != 0 ||
+        zmq_setsockopt(socket, ZMQ_SNDHWM, &out_hwm, sizeof out_hwm) != 0 ||
         zmq_setsockopt(socket, ZMQ_RCVHWM, &hwm, sizeof hwm) != 0 ||
         zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) != 0 ||
         (type == ZMQ_ROUTER && zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes) != 0)) {

@@ -453,6 +453,33 @@ class Messages(Source):
         self.finish(child)
         numpy.testing.assert_array_equal(self.tape("run"), self.frames)
 
+    def test_every_message_is_answered(self):
+        children = [self.start(program("loom-ingest"), "--run", f"run-{i}", "--bind", f"ipc://{self.folder}/out-{i}",
+                               "--shape", "2x2", "--confirm", f"ipc://{self.folder}/in-{i}", "--required", "reader")
+                    for i in range(4)]
+        failures = []
+
+        def send(i):
+            with zmq.Context.instance().socket(zmq.REQ) as sender:
+                sender.setsockopt(zmq.LINGER, 0)
+                sender.setsockopt(zmq.RCVTIMEO, 30000)
+                sender.connect(f"ipc://{self.folder}/in-{i}")
+                for n in range(1, 401):
+                    sender.send(msgpack.packb({"v": 1, "t": "frames", "data": bytes(4)}))
+                    try:
+                        self.assertEqual(msgpack.unpackb(sender.recv())["frames"], n)
+                    except (zmq.Again, AssertionError) as error:
+                        failures.append((i, n, error))
+                        return
+
+        threads = [threading.Thread(target=send, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failures, [])
+        self.assertTrue(all(child.poll() is None for child in children))
+
     def test_no_number_is_too_large(self):
         child = self.by_hand("--shape", "20x20", "--confirm", f"ipc://{self.folder}/in", "--required", "reader")
         child.stdin.close()
