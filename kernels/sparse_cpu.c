@@ -23,6 +23,7 @@
 #include "winners.h"
 
 #define PRECISION 1e-10F
+#define LARGE (1 << 20) /* bytes of weights, beyond which they do not stay in the cache of a core */
 
 /* What a thread needs to go through a block. */
 struct desk {
@@ -41,6 +42,7 @@ struct layer {
     float *W;      /* N x padded: the weights */
     float *tiles;  /* the same in tiles: drive.h */
     bool *stale;   /* N: the unit's weights in its tile are old */
+    bool large;    /* the tiles come from beyond the cache of a core */
     float *sum;    /* N: sum of the unit's weights */
     float *lowest; /* padded: SPARSE_FLOOR, and 0 for the padding */
     struct team *team;
@@ -110,6 +112,7 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
     self->N = config->Kx * config->Ky;
     self->stride = memory_padded(self->N) + MEMORY_LANES;
     self->padded = memory_padded(config->P);
+    self->large = self->N * config->P > LARGE / sizeof *self->tiles;
     self->threads = config->threads > 1 ? config->threads : 1;
     if (!(self->W = memory_new(self->N, self->padded * sizeof *self->W)) ||
         !(self->tiles = memory_new(memory_padded(self->N), config->P * sizeof *self->tiles)) ||
@@ -217,9 +220,10 @@ static void refresh_tile(struct layer *self, size_t number)
 /* The drives of one tile for the block at a desk. */
 static void sweep_tile(const struct layer *self, struct desk *desk, size_t number)
 {
-    size_t width;
+    size_t width, next_width;
     const float *tile = tile_at(self, number, &width);
-    drive_tile_cpu(desk->p + number * DRIVE_TILE, tile, &desk->block, width, self->stride);
+    const float *next = self->large ? tile_at(self, (number + 1) % tiles(self), &next_width) : NULL;
+    drive_tile_cpu(desk->p + number * DRIVE_TILE, tile, &desk->block, width, self->stride, next);
 }
 
 /* All steps of the rule on as many pixels as a vector holds, from q on: reconstruct them from the k rows, measure,
