@@ -226,7 +226,8 @@ static void multiply_tile(float *p, const float *tile, const struct drive_frames
 void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *block, size_t width,
                     size_t stride, const float *next)
 {
-    const float *end = next ? next + DRIVE_TILE * block->P : NULL;
+    const size_t lines = DRIVE_TILE * block->P / MEMORY_LANES; /* of the next tile at most */
+    size_t fetched = 0;
     if (block->dense) {
         multiply_tile(p, tile, block, width, stride);
         return;
@@ -236,8 +237,8 @@ void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *bloc
     }
     for (size_t chunk = 0; chunk < chunks(block->P); chunk++) {
         for (size_t f = 0; f < block->n; f++) {
-            next += MEMORY_LANES * walk_chunk(p + f * stride, tile, block, f, chunk, width, next);
-            next = next < end ? next : NULL; /* all of it is on its way */
+            const float *ahead = next && fetched < lines ? next + fetched * MEMORY_LANES : NULL;
+            fetched += walk_chunk(p + f * stride, tile, block, f, chunk, width, ahead);
         }
     }
 }
