@@ -41,7 +41,7 @@ struct layer {
     size_t padded; /* P padded; padding stays 0 */
     float *W;      /* N x padded: the weights */
     float *tiles;  /* the same in tiles: drive.h */
-    bool *stale;   /* N: the unit's weights in its tile are old */
+    bool *stale;   /* N padded: the unit's weights in its tile are old */
     bool large;    /* the tiles come from beyond the cache of a core */
     float *sum;    /* N: sum of the unit's weights */
     float *lowest; /* padded: SPARSE_FLOOR, and 0 for the padding */
@@ -97,8 +97,8 @@ static void renew(struct layer *self)
 {
     for (size_t i = 0; i < self->N; i++) {
         self->sum[i] = lanes_sum(self->W + i * self->padded, self->padded);
-        self->stale[i] = true;
     }
+    memset(self->stale, true, memory_padded(self->N) * sizeof *self->stale);
 }
 
 static int cpu_new(void **layer_p, const struct sparse_config *config)
@@ -115,8 +115,8 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
     self->large = self->N * config->P > LARGE / sizeof *self->tiles;
     self->threads = config->threads > 1 ? config->threads : 1;
     if (!(self->W = memory_new(self->N, self->padded * sizeof *self->W)) ||
-        !(self->tiles = memory_new(memory_padded(self->N), config->P * sizeof *self->tiles)) ||
-        !(self->stale = memory_new(self->N, sizeof *self->stale)) ||
+        !(self->tiles = memory_take(memory_padded(self->N), config->P * sizeof *self->tiles)) ||
+        !(self->stale = memory_new(memory_padded(self->N), sizeof *self->stale)) ||
         !(self->sum = memory_new(self->N, sizeof *self->sum)) ||
         !(self->lowest = memory_new(self->padded, sizeof *self->lowest)) ||
         !(self->desks = memory_new(self->threads, sizeof *self->desks)) ||
@@ -165,6 +165,12 @@ static int cpu_get_weights(const void *layer, float *W)
     return KERNEL_OK;
 }
 
+static const float *cpu_lend_weights(const void *layer)
+{
+    const struct layer *self = layer;
+    return self->padded == self->config.P ? self->W : NULL;
+}
+
 /* The weights are all there is. */
 static size_t cpu_state_bytes(const void *layer)
 {
@@ -203,10 +209,10 @@ static void refresh_tile(struct layer *self, size_t number)
     const float *row[DRIVE_TILE];
     size_t place[DRIVE_TILE], count = 0, width;
     float *restrict tile = tile_at(self, number, &width);
-    for (size_t u = 0, i = number * DRIVE_TILE; u < width && i < self->N; u++, i++) {
+    for (size_t u = 0, i = number * DRIVE_TILE; u < width; u++, i++) {
         if (self->stale[i]) {
             place[count] = u;
-            row[count++] = self->W + i * self->padded;
+            row[count++] = i < self->N ? self->W + i * self->padded : self->lowest;
             self->stale[i] = false;
         }
     }
@@ -390,6 +396,7 @@ const struct sparse_body sparse_body_cpu = {
     .destroy = cpu_destroy,
     .set_weights = cpu_set_weights,
     .get_weights = cpu_get_weights,
+    .lend_weights = cpu_lend_weights,
     .state_bytes = cpu_state_bytes,
     .save_state = cpu_save_state,
     .load_state = cpu_load_state,
