@@ -95,14 +95,13 @@ static void tell_coverage(struct invariant_measures *self, const float *weights,
     tell(metrics, n, "coverage_cv", mean > 0 ? sqrt(variance) / mean : NAN);
 }
 
-static void tell_activations(const struct moments_summary *seen, struct metric *metrics, size_t *n)
+/* E first, and PR beside it: the one says nothing without the other. */
+static void tell_slowness(const struct moments_summary *seen, struct metric *metrics, size_t *n)
 {
     tell(metrics, n, "interpolation_error", seen->interpolation_error);
+    tell(metrics, n, "participation_ratio", seen->participation_ratio);
     tell(metrics, n, "interpolation_error_trace", seen->interpolation_error_trace);
     tell(metrics, n, "step_change", seen->step_change);
-    tell(metrics, n, "participation_ratio", seen->participation_ratio);
-    tell(metrics, n, "dead_units", (double)seen->dead);
-    tell(metrics, n, "usage_entropy", seen->usage_entropy);
 }
 
 int measures_end(struct invariant_measures *self, const float *weights, struct metric *metrics, size_t *n)
@@ -118,13 +117,17 @@ int measures_end(struct invariant_measures *self, const float *weights, struct m
     if (status < 0) {
         return error_set(LOOM_EINTERNAL, "out of memory for the measures of a pass");
     }
-    tell(metrics, n, "homogeneity", topology.homogeneity);
-    tell_coverage(self, weights, metrics, n);
     if (self->whole) {
-        tell_activations(&seen, metrics, n);
+        tell_slowness(&seen, metrics, n);
     }
+    tell(metrics, n, "homogeneity", topology.homogeneity);
     tell(metrics, n, "topology", topology.topology);
     tell(metrics, n, "topology_z", topology.z);
+    tell_coverage(self, weights, metrics, n);
+    if (self->whole) {
+        tell(metrics, n, "dead_units", (double)seen.dead);
+        tell(metrics, n, "usage_entropy", seen.usage_entropy);
+    }
     moments_begin(self->moments); /* nobody needs them any more, in files least of all */
     return 0;
 }
