@@ -142,7 +142,7 @@ static double vary_cosines(const struct units *self, double mean, size_t compare
         const size_t i = compared == M ? r : (size_t)fmin(place, (double)(M - 1));
         self->loops->unit(rows + r * stride, self->U + i * self->N, self->inverse[i], self->N);
     }
-    const double sum = pairs_squares(NULL, rows, mean, compared, stride);
+    const double sum = pairs_squares(rows, mean, compared, stride);
     free(rows);
     return sum / ((double)compared * (double)(compared - 1) / 2);
 }

@@ -14,7 +14,7 @@
 #include "pairs.h"
 
 #define SLACK 4         /* standard deviations of the number of sampled frames that there is room for */
-#define UNITS 16        /* a cache line of outputs */
+#define LANES 8         /* partial sums */
 #define STILL_MAX 1e-12 /* var / mean square up to which a unit keeps still: sums are exact to about 1e-13 */
 
 #ifdef LOOM_X86_SETS
@@ -208,32 +208,42 @@ void moments_add(struct moments *self, const float *y, size_t n)
     self->head->frames += n;
 }
 
-/* What the sample says of the outputs' covariance, of a pass of n frames. */
-struct spread {
-    double squared_trace, square; /* tr(C)^2 and |C|_F^2, on one scale */
-};
-
-/* Mean over all pairs of the pass, from the sum over those of different frames of the sample, and the mean over single
- * frames. */
-static double of_pairs(double different, double same, double sampled, double n)
-{
-    return (1 - 1 / n) * different / (sampled * (sampled - 1)) + same / n;
-}
-
 /* The sample less the means, row by row: a row is a frame, or where there are more frames than units a unit. */
 struct centred {
     bool by_frame;
     size_t rows, stride;
     float *data;    /* rows x stride */
-    double *own;    /* rows: squared norms */
-    double *energy; /* taken: |a_s|^2 of each frame */
+    float *frame;   /* M: a_s */
+    double *energy; /* of each frame: |a_s|^2 */
+    double *square; /* M: of each unit: sum of a_si^2 */
+    double fourth;  /* sum of all a_si^4 */
 };
 
 static void centred_fini(struct centred *self)
 {
     free(self->data);
-    free(self->own);
+    free(self->frame);
     free(self->energy);
+    free(self->square);
+}
+
+/* Add up what frame s holds, in LANES partial sums. */
+static void add_squares(struct centred *self, const float *frame, size_t M, size_t s)
+{
+    double energy[LANES] = {0}, fourth[LANES] = {0};
+    for (size_t first = 0; first < M; first += LANES) {
+        const size_t n = M - first < LANES ? M - first : LANES;
+        for (size_t l = 0; l < n; l++) {
+            const double square = (double)frame[first + l] * (double)frame[first + l];
+            self->square[first + l] += square;
+            energy[l] += square;
+            fourth[l] += square * square;
+        }
+    }
+    for (size_t l = 0; l < LANES; l++) {
+        self->energy[s] += energy[l];
+        self->fourth += fourth[l];
+    }
 }
 
 static int centred_init(struct centred *self, const struct moments *moments, const double *mean)
@@ -243,59 +253,80 @@ static int centred_init(struct centred *self, const struct moments *moments, con
     self->rows = self->by_frame ? taken : M;
     self->stride = memory_padded(self->by_frame ? M : taken);
     if (!(self->data = memory_new(self->rows, self->stride * sizeof *self->data)) ||
-        !(self->own = memory_new(self->rows, sizeof *self->own)) ||
-        !(self->energy = memory_new(taken, sizeof *self->energy))) {
+        !(self->frame = memory_new(M, sizeof *self->frame)) ||
+        !(self->energy = memory_new(taken, sizeof *self->energy)) ||
+        !(self->square = memory_new(M, sizeof *self->square))) {
         centred_fini(self);
         return KERNEL_ENOMEM;
     }
-    for (size_t first = 0; first < M;
-         first += UNITS) { /* as many rows as stay at hand while they are written */
-        const size_t end = first + UNITS < M ? first + UNITS : M;
-        for (size_t s = 0; s < taken; s++) {
-            for (size_t i = first; i < end; i++) {
-                const float a = (float)((double)moments->sample[s * M + i] - mean[i]);
-                self->data[self->by_frame ? s * self->stride + i : i * self->stride + s] = a;
-                self->energy[s] += (double)a * (double)a;
-            }
+    for (size_t s = 0; s < taken; s++) {
+        const float *y = moments->sample + s * M;
+        float *frame = self->by_frame ? self->data + s * self->stride : self->frame;
+        for (size_t i = 0; i < M; i++) {
+            frame[i] = (float)((double)y[i] - mean[i]);
+        }
+        add_squares(self, frame, M, s);
+        for (size_t i = 0; !self->by_frame && i < M; i++) {
+            self->data[i * self->stride + s] = frame[i];
         }
     }
     return KERNEL_OK;
 }
 
-static int measure_spread(const struct moments *self, struct spread *spread, const double *mean)
+static double sum_of_squares(const double *a, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += a[i] * a[i];
+    }
+    return sum;
+}
+
+/* *share = sum of C_ij^2 over sum of C_ii C_jj, both over i != j: from 0, no two units have anything in common, to 1.
+ * As a mean over all pairs of frames s, t of the pass the one is sum of a_si a_sj a_ti a_tj, the other sum of a_si^2
+ * a_tj^2. Pairs with s = t are 1 / n of all; what they give is the same in both. */
+static int measure_share(const struct moments *self, double *share, const double *mean)
 {
     struct centred centred;
     int status = centred_init(&centred, self, mean);
     if (status) {
         return status;
     }
-    const double n = (double)self->head->frames, taken = (double)self->head->taken;
-    double trace = 0, same = 0;
-    for (size_t s = 0; s < self->head->taken; s++) {
+    const size_t taken = self->head->taken;
+    const double n = (double)self->head->frames, sampled = (double)taken;
+    const double units = sum_of_squares(centred.square, self->M) - centred.fourth; /* i = j, s != t */
+    const double frames = sum_of_squares(centred.energy, taken) - centred.fourth;  /* i != j, s = t */
+    double trace = 0;
+    for (size_t s = 0; s < taken; s++) {
         trace += centred.energy[s];
-        same += centred.energy[s] * centred.energy[s];
     }
-    double squares = 2 * pairs_squares(centred.own, centred.data, 0, centred.rows, centred.stride);
-    if (!centred
-             .by_frame) { /* a sum over all pairs of units is one over all pairs of frames, if the pairs of one with
-                                itself are in it */
-        for (size_t i = 0; i < centred.rows; i++) {
-            squares += centred.own[i] * centred.own[i];
-        }
-        squares -= same;
-    }
-    spread->square = of_pairs(squares, same / taken, taken, n);
-    spread->squared_trace = of_pairs(trace * trace - same, same / taken, taken, n);
+    /* Over all pairs of rows there are also those of one unit (rows are frames) or of one frame (rows are units). */
+    const double pairs = 2 * pairs_squares(centred.data, 0, centred.rows, centred.stride);
+    const double common = pairs - (centred.by_frame ? units : frames);
+    const double possible = trace * trace - frames - units - centred.fourth;
+    const double whole = (1 - 1 / n) / (sampled * (sampled - 1)), same = frames / sampled / n;
+    const double ratio = (whole * common + same) / (whole * possible + same);
+    *share = ratio >= 0 ? fmin(ratio, 1) : 0; /* 0 also for a single unit, of which it is 0 / 0 */
     centred_fini(&centred);
     return KERNEL_OK;
 }
 
-static double ratio_within(const struct spread *spread, double M)
+/* *ratio = PR: the variances are known of all frames, what units have in common from the sample. */
+static int measure_participation(const struct moments *self, double *ratio, const double *mean)
 {
-    if (!(spread->square > 0)) {
-        return NAN;
+    const double n = (double)self->head->frames;
+    double trace = 0, squares = 0, share;
+    int status = measure_share(self, &share, mean);
+    if (status) {
+        return status;
     }
-    return fmin(fmax(spread->squared_trace / spread->square, 1), M);
+    for (size_t i = 0; i < self->M; i++) {
+        const double apart = self->sums.sum[i] / n, var = fmax(self->sums.square[i] / n - apart * apart, 0);
+        trace += var;
+        squares += var * var;
+    }
+    *ratio = trace * trace / (squares + share * (trace * trace - squares));
+    return KERNEL_OK;
 }
 
 /* E, its trace form and delta, from the sums alone. */
@@ -356,9 +387,7 @@ int moments_summarize(const struct moments *self, struct moments_summary *summar
         summary->dead = count_dead(self, quiet);
     }
     if (!status && self->head->taken >= 2 && summary->still < self->M) {
-        struct spread spread;
-        status = measure_spread(self, &spread, mean);
-        summary->participation_ratio = status ? NAN : ratio_within(&spread, (double)self->M);
+        status = measure_participation(self, &summary->participation_ratio, mean);
     }
     if (!status) {
         for (size_t i = 0; i < self->M; i++) {

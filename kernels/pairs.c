@@ -4,20 +4,20 @@
 #include "cpu.h"
 
 #ifdef LOOM_X86_SETS
-double pairs_avx2(double *own, const float *rows, double centre, size_t n, size_t stride);
-double pairs_avx512(double *own, const float *rows, double centre, size_t n, size_t stride);
+double pairs_avx2(const float *rows, double centre, size_t n, size_t stride);
+double pairs_avx512(const float *rows, double centre, size_t n, size_t stride);
 #endif
 
-double pairs_squares(double *own, const float *rows, double centre, size_t n, size_t stride)
+double pairs_squares(const float *rows, double centre, size_t n, size_t stride)
 {
     switch (cpu_set()) {
 #ifdef LOOM_X86_SETS
     case CPU_AVX2:
-        return pairs_avx2(own, rows, centre, n, stride);
+        return pairs_avx2(rows, centre, n, stride);
     case CPU_AVX512:
-        return pairs_avx512(own, rows, centre, n, stride);
+        return pairs_avx512(rows, centre, n, stride);
 #endif
     default:
-        return pairs_cpu(own, rows, centre, n, stride);
+        return pairs_cpu(rows, centre, n, stride);
     }
 }

@@ -8,11 +8,10 @@
 #include "set.h"
 
 /* Sum over all i < j of (row i . row j - centre)^2, of the first n rows (n x stride floats, stride a multiple of
- * MEMORY_LANES, padded with 0). own (n), unless it is
- * NULL: row i . row i. Products are summed in float, squares in double. */
-double pairs_cpu(double *own, const float *rows, double centre, size_t n, size_t stride);
+ * MEMORY_LANES, padded with 0). Products are summed in float, squares in double. */
+double pairs_cpu(const float *rows, double centre, size_t n, size_t stride);
 
 /* The same by the widest instruction set that can be had here. */
-double pairs_squares(double *own, const float *rows, double centre, size_t n, size_t stride);
+double pairs_squares(const float *rows, double centre, size_t n, size_t stride);
 
 #endif

@@ -46,7 +46,7 @@ static inline void tile(float dots[SIDE][SIDE], const float *rows, size_t i, siz
 }
 
 /* Row by row, and in a row column by column: however large a tile is. */
-double pairs_cpu(double *own, const float *rows, double centre, size_t n, size_t stride)
+double pairs_cpu(const float *rows, double centre, size_t n, size_t stride)
 {
     double total = 0;
     for (size_t i = 0; i < n; i += SIDE) {
@@ -58,9 +58,6 @@ double pairs_cpu(double *own, const float *rows, double centre, size_t n, size_t
                 for (size_t b = 0; b < SIDE && j + b < i + a; b++) {
                     const double apart = (double)dots[a][b] - centre;
                     sum[a] += apart * apart;
-                }
-                if (own && i == j) {
-                    own[i + a] = (double)dots[a][a];
                 }
             }
         }
