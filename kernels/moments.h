@@ -24,10 +24,10 @@
  * its number lies under a threshold: one in MOMENTS_SHARE frames of a pass, at least MOMENTS_LEAST and at most
  * MOMENTS_MOST of them and MOMENTS_FLOATS floats; where the length of a pass is not told, all at first and half of them
  * whenever there is no more room. All frames of passes of up to MOMENTS_LEAST are: then PR is exact. For
- * passes of 10,000 frames its error has a standard deviation of 0.5% on noise, of 1% to 4% on outputs of rule topo.
+ * passes of 10,000 frames its error has a standard deviation of 0.5% on noise, of 1% to 4% on those of rule topo.
  *
  * M may be anything that fits into memory: O(M) a frame, and at the end of a pass O(f M min(f, M)) for f sampled
- * frames, less than a hundredth of what the layer needs for the pass. */
+ * frames, about a hundredth of what the layer needs for the pass. */
 #ifndef LOOM_KERNELS_MOMENTS_H
 #define LOOM_KERNELS_MOMENTS_H
 

@@ -108,7 +108,7 @@ int measures_end(struct invariant_measures *self, const float *weights, struct m
 {
     const struct measures_of *of = &self->of;
     struct moments_summary seen;
-    struct measure_topology topology;
+    struct measure_topology topology = {.homogeneity = NAN};
     int status = moments_summarize(self->moments, &seen, of->winners > 0 ? 0 : QUIET);
     if (status == 0) {
         const double work = COMPARE_SHARE * (double)seen.frames * (double)(of->k + 1) * (double)self->M;
