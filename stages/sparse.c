@@ -326,11 +326,12 @@ static int tell_homogeneity(struct sparse_stage *self, const struct stage_contex
         return 0;
     }
     if (!self->measured) {
-        int status = layer_kernel_error(sparse_get_weights(self->kernel, self->weights), "sparse");
+        const float *lent;
+        int status = look_at_weights(self, &lent);
         if (status < 0) {
             return status;
         }
-        self->homogeneity = measure_homogeneity(self->weights, self->N, self->P);
+        self->homogeneity = measure_homogeneity(lent, self->N, self->P);
         self->measured = self->frozen;
     }
     metrics[(*n)++] = (struct metric){"homogeneity", self->homogeneity};
