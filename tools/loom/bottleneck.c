@@ -90,6 +90,11 @@ static double computing(const struct account *account)
     return account->shares.computing;
 }
 
+static double pace_waits(const struct account *account)
+{
+    return account->gauge->paced ? account->shares.waiting_input : -1;
+}
+
 static double source_waits(const struct account *account)
 {
     return account->gauge->source ? account->shares.waiting_input : -1;
@@ -196,6 +201,20 @@ static bool find_trouble(struct bottleneck *self, const struct accounts *all, in
 }
 
 /* Rule 4. */
+static bool find_pace(struct bottleneck *self, const struct accounts *all)
+{
+    struct account account;
+    if (!find_most(all, pace_waits, &account) || account.shares.waiting_input < IDLE) {
+        return false;
+    }
+    self->gauge = account.gauge;
+    add(self->sentence,
+        "%s limits the run: it waits %d %% of the time to keep the pace that its `rate` asks for.",
+        account.gauge->name, percent(account.shares.waiting_input));
+    return true;
+}
+
+/* Rule 5. */
 static void say_full(struct bottleneck *self, const struct accounts *all, const struct account *most,
                      const struct machine *machine)
 {
@@ -213,15 +232,14 @@ static void say_full(struct bottleneck *self, const struct accounts *all, const 
         machine->processors == 1 ? "its time" : "their time", percent(most->shares.computing));
 }
 
-/* Rules 5 to 8: nobody is busy. */
+/* Rules 6 to 9: nobody is busy. */
 static void say_idle(struct bottleneck *self, const struct accounts *all, const struct account *most)
 {
     struct account account;
     if (find_most(all, source_waits, &account) && account.shares.waiting_input >= IDLE) {
         self->gauge = account.gauge;
-        add(self->sentence, "%s limits the run: it waits %d %% of the time %s.", account.gauge->name,
-            percent(account.shares.waiting_input),
-            account.gauge->paced ? "to keep the pace that its `rate` asks for" : "for frames from outside");
+        add(self->sentence, "%s limits the run: it waits %d %% of the time for frames from outside.",
+            account.gauge->name, percent(account.shares.waiting_input));
     } else if (find_most(all, outside_waits, &account) && account.shares.waiting_input >= IDLE) {
         add(self->sentence, "What comes from %s limits the run: %s waits for it %d %% of the time.",
             account.gauge->outside, account.gauge->name, percent(account.shares.waiting_input));
@@ -252,6 +270,8 @@ void bottleneck_find(struct bottleneck *self, struct gauge *const *gauges, size_
     }
     if (most.shares.computing >= BUSY) {
         say_busy(self, &all, &most, machine);
+    } else if (find_pace(self, &all)) {
+        return;
     } else if (machine->busy >= FULL) {
         say_full(self, &all, &most, machine);
     } else {

@@ -8,13 +8,14 @@
  *     stopped.
  *  3. Of the busy stages, the busiest limits the run; idle ones wait for it. If it gets less than 80 % of a
  *     processor for the time that it computes while all processors are busy, that is said too.
- *  4. Nobody is busy, but the processors are: they limit the run.
- *  5. Nobody is busy, but a source waits half of the time: its pace (parameter `rate`) or what it takes from
- *     outside limits the run.
- *  6. Nobody is busy, but a stage waits half of the time for an input from outside the run: that limits it.
- *  7. Nobody is busy, but a stage that is no source waits half of the time for room: its readers limit the
+ *  4. Nobody is busy, but a source with a pace (its parameter `rate`) waits half of the time: that limits the
+ *     run.
+ *  5. Nobody is busy, but the processors are: they limit the run.
+ *  6. Nobody is busy, but a source waits half of the time for frames from outside: that limits the run.
+ *  7. Nobody is busy, but a stage waits half of the time for an input from outside the run: that limits it.
+ *  8. Nobody is busy, but a stage that is no source waits half of the time for room: its readers limit the
  *     run (readers outside, or a ring that is too small for the time between checkpoints).
- *  8. Otherwise no stage limits the run alone: they wait for one another in turn.
+ *  9. Otherwise no stage limits the run alone: they wait for one another in turn.
  *
  * Stages that only look never count: nobody waits for them. */
 #ifndef LOOM_TOOLS_BOTTLENECK_H
