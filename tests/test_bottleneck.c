@@ -153,6 +153,10 @@ static void test_a_source_limits_by_its_pace(void **state)
     assert_limits(
         &run, "window",
         "window limits the run: it waits 90 % of the time to keep the pace that its `rate` asks for.");
+    run.machine.busy = 1; /* whatever else goes on */
+    assert_limits(
+        &run, "window",
+        "window limits the run: it waits 90 % of the time to keep the pace that its `rate` asks for.");
 }
 
 static void test_input_from_outside_limits(void **state)

@@ -53,6 +53,10 @@ class Status(Case):
     def all_tell(self, status):
         return all(stage["computing"] is not None for stage in status["stages"])
 
+    def is_stopped(self, pid):
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] == "T"
+
     def stop(self, launcher):
         launcher.send_signal(signal.SIGINT)
         self.finish(launcher, 130)
@@ -165,6 +169,8 @@ class Status(Case):
         self.wait_for(launcher, self.all_tell)
         launcher.send_signal(signal.SIGTSTP)
         self.wait_for(launcher, lambda status: status["state"] == "paused")
+        while not self.is_stopped(launcher.pid):
+            time.sleep(0.01)
         launcher.send_signal(signal.SIGCONT)
         self.wait_for(launcher, lambda status: status["state"] == "running")
         self.stop(launcher)
