@@ -21,6 +21,7 @@
 #define WEIGHTS_PAUSE 100 /* and times what they took to come */
 #define WEIGHTS_MS_MAX 30000
 #define TIMEOUT_MS 1000 /* after which a description is asked for again */
+#define ROOM_FIRST 40   /* pixels a side, until it is known */
 #define GAP 2           /* columns between two maps */
 
 static const char *const topics[] = {[MAPS_ACTIVITY] = "data", [MAPS_WEIGHTS] = "weights"};
@@ -44,6 +45,7 @@ struct maps {
     struct endpoint_context *context; /* NULL while nothing is shown */
     struct source sources[MAPS_MAX];
     size_t n;
+    size_t room; /* pixels a side for each */
 };
 
 int maps_new(struct maps **self_p, const char *folder)
@@ -54,6 +56,7 @@ int maps_new(struct maps **self_p, const char *folder)
     }
     (*self_p)->folder = folder;
     (*self_p)->keys = (struct endpoint_keys){"", ""};
+    (*self_p)->room = ROOM_FIRST;
     return 0;
 }
 
@@ -234,22 +237,22 @@ static int subscribe(struct source *source, enum maps_kind kind, bool on)
 }
 
 /* Make the picture of a message. What is of no use is passed over: the next one may be better. */
-static int look(struct source *source, enum maps_kind kind, const zmq_msg_t *newest, bool *fresh)
+static int look(const struct maps *self, struct source *source, zmq_msg_t *newest, bool *fresh)
 {
     static struct message message; /* large, and this process has one thread that reads */
-    zmq_msg_t *bytes = (zmq_msg_t *)(uintptr_t)newest;
-    int status = message_read(&message, zmq_msg_data(bytes), zmq_msg_size(bytes));
-    if (status == 0 && kind == MAPS_WEIGHTS && message.type == MESSAGE_WEIGHTS) {
-        status = picture_of_weights(&source->picture, &message);
-    } else if (status == 0 && kind == MAPS_ACTIVITY && message.type == MESSAGE_DATA) {
+    int status = message_read(&message, zmq_msg_data(newest), zmq_msg_size(newest));
+    if (status == 0 && self->kind == MAPS_WEIGHTS && message.type == MESSAGE_WEIGHTS) {
+        status = picture_of_weights(&source->picture, &message, self->room);
+    } else if (status == 0 && self->kind == MAPS_ACTIVITY && message.type == MESSAGE_DATA) {
         status = picture_of_data(&source->picture, &message, &source->info);
     }
     *fresh = *fresh || status == 0;
     return status == LOOM_EDATA ? 0 : status;
 }
 
-static int pump_source(struct source *source, enum maps_kind kind, bool *fresh)
+static int pump_source(const struct maps *self, struct source *source, bool *fresh)
 {
+    enum maps_kind kind = self->kind;
     int64_t now = clock_ms();
     int status = 0;
     zmq_msg_t newest;
@@ -261,7 +264,7 @@ static int pump_source(struct source *source, enum maps_kind kind, bool *fresh)
         status = subscribe(source, kind, false);
         pause = pause < WEIGHTS_MS ? WEIGHTS_MS : pause < WEIGHTS_MS_MAX ? pause : WEIGHTS_MS_MAX;
         source->due_ms = now + (kind == MAPS_ACTIVITY ? ACTIVITY_MS : pause);
-        status = status < 0 ? status : look(source, kind, &newest, fresh);
+        status = status < 0 ? status : look(self, source, &newest, fresh);
     }
     zmq_msg_close(&newest);
     bool ready = kind == MAPS_WEIGHTS || source->described;
@@ -277,7 +280,7 @@ int maps_pump(struct maps *self, bool *fresh)
     int status = 0;
     *fresh = false;
     for (size_t i = 0; status == 0 && i < self->n; i++) {
-        status = pump_source(&self->sources[i], self->kind, fresh);
+        status = pump_source(self, &self->sources[i], fresh);
     }
     return status;
 }
@@ -293,22 +296,25 @@ void maps_draw(struct maps *self, struct screen *screen, int rows)
             shown[n++] = &self->sources[i];
         }
     }
+    int columns = n > 0 ? (screen->width - GAP * (n - 1)) / n : 0, pixels = 2 * (rows - 1);
+    if (columns < 1 || pixels < 1) {
+        return;
+    }
+    self->room = (size_t)(columns < pixels ? columns : pixels);
     for (int i = 0; i < n; i++) {
         char caption[sizeof shown[i]->picture.about + 64];
-        picture_fit(&shown[i]->picture, (screen->width - GAP * (n - 1)) / n, 2 * (rows - 1), &widths[i],
-                    &heights[i]);
-        snprintf(caption, sizeof caption, "%.48s %s", shown[i]->name, shown[i]->picture.about);
+        picture_fit(&shown[i]->picture, columns, pixels, &widths[i], &heights[i]);
+        snprintf(caption, sizeof caption, "%.48s: %s", shown[i]->name, shown[i]->picture.about);
         int length = screen_columns(caption);
+        length = length < columns ? length : columns;
         lefts[i] = at;
         screen_tab(screen, at);
         screen_style(screen, STYLE_DIM);
-        screen_put(screen, caption);
+        screen_field(screen, caption, length, false);
         at += (widths[i] > length ? widths[i] : length) + GAP;
         most = heights[i] > most ? heights[i] : most;
     }
-    if (n > 0) {
-        (void)screen_line(screen);
-    }
+    (void)screen_line(screen);
     for (int row = 0; row < most && screen_left(screen) > 0; row += 2) {
         for (int i = 0; i < n; i++) {
             screen_tab(screen, lefts[i]);

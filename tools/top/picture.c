@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRAIL 16       /* frames whose winners are shown */
-#define FADE 0.85      /* from one to the one before */
-#define UNIT_MIN 5     /* pixels a side of one unit in a weight map at least, if it has so many */
-#define SIDE_WANTED 64 /* of a weight map: for that a layer of many units is cut */
+#define TRAIL 16   /* frames whose winners are shown */
+#define FADE 0.85  /* from one to the one before */
+#define UNIT_MIN 7 /* pixels a side of one unit in a weight map at least, if it has so many */
+#define LINE 0.3F  /* grey of the lines between units */
 
 void picture_free(struct picture *self)
 {
@@ -103,21 +103,40 @@ static float unit_pixel(const uint8_t *weights, size_t w, size_t h, size_t side_
     return sum / (float)((x1 - x0) * (y1 - y0));
 }
 
-/* Pixels a side for one of `n` units of `side` weights in a row, and how many of the units then fit. */
-static size_t choose_side(size_t n, size_t side, size_t *shown)
+/* How many of n units in a row are shown in `room` pixels, each with at most `side` and a line behind it, and with
+ * how many pixels (*pixels) each. */
+static size_t choose_units(size_t n, size_t side, size_t room, size_t *pixels)
 {
-    size_t pixels = SIDE_WANTED / n;
-    pixels = pixels < UNIT_MIN ? UNIT_MIN : pixels;
-    pixels = pixels < side ? pixels : side;
-    pixels = pixels < PICTURE_SIDE_MAX ? pixels : PICTURE_SIDE_MAX;
-    size_t fit = pixels * n <= SIDE_WANTED ? n : SIDE_WANTED / pixels;
-    *shown = fit < n ? (fit > 0 ? fit : 1) : n;
-    return pixels;
+    size_t least = side < UNIT_MIN ? side : UNIT_MIN;
+    size_t shown = (room + 1) / (least + 1);
+    shown = shown < 1 ? 1 : shown < n ? shown : n;
+    *pixels = (room + 1) / shown > 1 ? (room + 1) / shown - 1 : 1;
+    *pixels = *pixels < side ? *pixels : side;
+    return shown;
 }
 
-int picture_of_weights(struct picture *self, const struct message *message)
+/* Draw one unit into its square, scaled so that its largest pixel is 1. */
+static void draw_unit(float *square, size_t stride, const uint8_t *weights, size_t w, size_t h, size_t side_x,
+                      size_t side_y)
 {
-    size_t grid_x = message->info.grid_x, grid_y = message->info.grid_y, shown_x, shown_y;
+    float most = 0;
+    for (size_t y = 0; y < side_y; y++) {
+        for (size_t x = 0; x < side_x; x++) {
+            float value = unit_pixel(weights, w, h, side_x, side_y, x, y);
+            square[y * stride + x] = value;
+            most = value > most ? value : most;
+        }
+    }
+    for (size_t y = 0; most > 0 && y < side_y; y++) {
+        for (size_t x = 0; x < side_x; x++) {
+            square[y * stride + x] /= most;
+        }
+    }
+}
+
+int picture_of_weights(struct picture *self, const struct message *message, size_t room)
+{
+    size_t grid_x = message->info.grid_x, grid_y = message->info.grid_y, side_x, side_y;
     size_t w = (size_t)message->input_width, h = (size_t)message->input_height;
     bool fits = message->n_fields == 1 && grid_x > 0 && grid_y > 0 && w > 0 && h > 0 &&
                 grid_x * grid_y == message->rows && w * h == message->cols &&
@@ -125,25 +144,31 @@ int picture_of_weights(struct picture *self, const struct message *message)
     if (!fits) {
         return error_set(LOOM_EDATA, "weights of another size than they say");
     }
-    size_t side_x = choose_side(grid_x, w, &shown_x), side_y = choose_side(grid_y, h, &shown_y);
-    size_t width = shown_x * side_x, height = shown_y * side_y;
-    float *values = calloc(width * height, sizeof *values);
+    size_t shown_x = choose_units(grid_x, w, room, &side_x), shown_y = choose_units(grid_y, h, room, &side_y);
+    size_t width = shown_x * (side_x + 1) - 1, height = shown_y * (side_y + 1) - 1;
+    float *values = malloc(width * height * sizeof *values);
     if (!values) {
         return error_set(LOOM_EINTERNAL, "out of memory for a map");
     }
-    for (size_t y = 0; y < height; y++) {
-        for (size_t x = 0; x < width; x++) {
-            size_t unit = y / side_y * grid_x + x / side_x;
-            const uint8_t *weights = message->fields[0].data + unit * message->cols * sizeof(float);
-            values[y * width + x] = unit_pixel(weights, w, h, side_x, side_y, x % side_x, y % side_y);
+    for (size_t i = 0; i < width * height; i++) {
+        values[i] = LINE;
+    }
+    for (size_t y = 0; y < shown_y; y++) {
+        for (size_t x = 0; x < shown_x; x++) {
+            const uint8_t *weights =
+                message->fields[0].data + (y * grid_x + x) * (size_t)message->cols * sizeof(float);
+            draw_unit(values + y * (side_y + 1) * width + x * (side_x + 1), width, weights, w, h, side_x,
+                      side_y);
         }
     }
-    replace(self, values, width, height, true);
+    replace(self, values, width, height, false);
     self->peaks = false;
-    snprintf(self->about, sizeof self->about, "weights of %zu x %zu units", shown_x, shown_y);
+    snprintf(self->about, sizeof self->about, "weights of %zu x %zu", shown_x, shown_y);
+    size_t used = strlen(self->about);
     if (shown_x * shown_y < message->rows) {
-        size_t used = strlen(self->about);
-        snprintf(self->about + used, sizeof self->about - used, " of %zu x %zu", grid_x, grid_y);
+        snprintf(self->about + used, sizeof self->about - used, " of its %zu x %zu units", grid_x, grid_y);
+    } else {
+        snprintf(self->about + used, sizeof self->about - used, " units");
     }
     return 0;
 }

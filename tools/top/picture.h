@@ -8,8 +8,6 @@
 #include "message.h"
 #include "screen.h"
 
-#define PICTURE_SIDE_MAX 128 /* of a weight map; more could not be told apart */
-
 struct picture {   /* all zero: none */
     float *values; /* width x height, row by row, 0 to 1; owned */
     size_t width, height;
@@ -17,11 +15,12 @@ struct picture {   /* all zero: none */
     char about[96];
 };
 
-/* Make it anew from a data message of a stream, or from a message of weights. LOOM_EDATA if the message does not
+/* Make it anew from a data message of a stream, or from a message of weights: then of as many units, from the corner
+ * on, as can be told apart in room x room pixels, each scaled by itself. LOOM_EDATA if the message does not
  * fit, LOOM_EINTERNAL if memory runs out; then the old picture stands. */
 int picture_of_data(struct picture *self, const struct message *message,
                     const struct stream_info *info) LOOM_MUST_CHECK;
-int picture_of_weights(struct picture *self, const struct message *message) LOOM_MUST_CHECK;
+int picture_of_weights(struct picture *self, const struct message *message, size_t room) LOOM_MUST_CHECK;
 
 void picture_free(struct picture *self);
 

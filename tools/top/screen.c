@@ -161,7 +161,7 @@ bool screen_line(struct screen *self)
         fputs("\033[0m", self->out);
     }
     if (self->live) {
-        fputs("\033[K\r", self->out);
+        fputs("\033[K", self->out);
     }
     self->row++;
     self->column = 0;

@@ -23,7 +23,7 @@
 #include "watched.h"
 
 #define MAP_ROWS_MIN 5 /* with its title */
-#define MAP_ROWS_MAX 21
+#define MAP_ROWS_MAX 34
 #define METRICS_ROWS 6 /* wanted for metrics, where there are maps below them */
 #define BRIEF_MS 50    /* while descriptions and messages are on their way */
 #define KEYS_HELP "q quit   m maps   arrows scroll"

@@ -114,8 +114,8 @@ static const struct column table[] = {
     {"done", 6, 4, done_text, NULL, true},
     {"frames/s", 9, 8, rate_text, NULL, true},
     {"computes", BAR_COLUMNS + 4, 6, NULL, "computing", false},
-    {"waits for in", BAR_COLUMNS + 6, 3, NULL, "waiting_input", false},
-    {"and out", BAR_COLUMNS + 4, 3, NULL, "waiting_output", false},
+    {"awaits input", BAR_COLUMNS + 6, 3, NULL, "waiting_input", false},
+    {"awaits room", BAR_COLUMNS + 5, 3, NULL, "waiting_output", false},
     {"queue", 21, 2, queue_text, NULL, false},
     {"restarts", 8, 1, restarts_text, NULL, true},
 };
@@ -144,7 +144,8 @@ static void choose_columns(const struct screen *screen, const json_t *stages, in
     for (size_t i = 0; i < N_COLUMNS; i++) {
         widths[i] = table[i].columns;
         if (i == 0) {
-            widths[i] = name < NAME_COLUMNS_MAX ? name : NAME_COLUMNS_MAX;
+            int most = screen->width / 3 < NAME_COLUMNS_MAX ? screen->width / 3 : NAME_COLUMNS_MAX;
+            widths[i] = name < most ? name : most;
         } else if (table[i].text == restarts_text && !any_restarts(stages)) {
             widths[i] = 0;
         }
