@@ -26,7 +26,7 @@ bool screen_knows_styles(void)
 bool screen_knows_greys(void)
 {
     const char *term = getenv("TERM"), *colour = getenv("COLORTERM");
-    return screen_knows_styles() && (strstr(term, "256color") || (colour && *colour));
+    return term && screen_knows_styles() && (strstr(term, "256color") || (colour && *colour));
 }
 
 /* One character: its bytes (always at least one) and columns; 0 columns for what must not be shown as it is. */

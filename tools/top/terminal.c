@@ -99,9 +99,10 @@ int terminal_enter(void)
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++) {
         handle(crashes[i], on_crash, (int)SA_RESETHAND);
     }
-    handle(SIGWINCH, on_signal, 0);
-    handle(SIGTSTP, on_signal, 0);
-    handle(SIGCONT, on_signal, 0);
+    handle(SIGWINCH, on_signal,
+           SA_RESTART); /* they must not break a write to a slow terminal; poll they wake */
+    handle(SIGTSTP, on_signal, SA_RESTART);
+    handle(SIGCONT, on_signal, SA_RESTART);
     entered = 1;
     changed = keys;
     if (keys) {

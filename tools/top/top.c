@@ -197,7 +197,9 @@ static int draw(struct top *self)
     fclose(out);
     fwrite(text, 1, size, stdout);
     free(text);
-    return check_output();
+    int status = check_output();
+    return terminal_must_end() ? 0
+                               : status; /* a write to a terminal that was held may have been broken off */
 }
 
 static void scroll(struct top *self, long by)

@@ -147,6 +147,19 @@ static int find_newest(struct watched *self)
                                     RUNS);
 }
 
+/* The folder in which this one lies, by its name; the caller frees it. NULL if memory runs out. */
+static char *folder_above(const char *folder)
+{
+    size_t n = strlen(folder);
+    while (n > 1 && folder[n - 1] == '/') {
+        n--;
+    }
+    while (n > 0 && folder[n - 1] != '/') {
+        n--;
+    }
+    return n > 1 ? strndup(folder, n - 1) : strdup("..");
+}
+
 int watched_open(struct watched *self, const char *folder)
 {
     json_t *status = NULL;
@@ -155,14 +168,17 @@ int watched_open(struct watched *self, const char *folder)
     if (!folder) {
         return find_newest(self);
     }
-    if (asprintf(&sweep, "%s/..", folder) < 0) {
+    sweep = folder_above(folder);
+    if (!sweep) {
         return error_set(LOOM_EINTERNAL, "out of memory for a path");
     }
     bool member = !has(folder, "status.json") && has(folder, "pipeline.yaml") && has(sweep, "over.yaml");
     self->folder = strdup(member ? sweep : folder);
     free(sweep);
-    int result = self->folder ? read_status(self->folder, &status)
-                              : error_set(LOOM_EINTERNAL, "out of memory for a path");
+    if (!self->folder) {
+        return error_set(LOOM_EINTERNAL, "out of memory for a path");
+    }
+    int result = read_status(self->folder, &status);
     if (result == 0) {
         judge(self, status);
     }
