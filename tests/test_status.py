@@ -83,13 +83,16 @@ class Status(Case):
     def test_is_whole_at_any_moment(self):
         launcher = self.launch(*LONG, text=PIPELINE + MAPS)
         self.wait_for(launcher, self.all_tell)
-        times, end = set(), time.monotonic() + 4
+        files, end = {}, time.monotonic() + 4
         while time.monotonic() < end:
-            status = self.status()
+            with open(self.path("run", "status.json"), encoding="utf-8") as file:
+                number, status = os.fstat(file.fileno()).st_ino, json.load(file)
             self.check(status)
             self.assertEqual(status["state"], "running")
-            times.add(status["time"])
-        self.assertGreaterEqual(len(times), 3, "it is written about once a second")
+            files[status["time"]] = number
+        self.assertGreaterEqual(len(files), 3, "it is written about once a second")
+        numbers = list(files.values())
+        self.assertTrue(all(a != b for a, b in zip(numbers, numbers[1:])), "each time as a new file, renamed when it is whole")
         self.stop(launcher)
         self.assertNotIn("status.json.part", os.listdir(self.path("run")))
 
