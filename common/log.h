@@ -2,7 +2,8 @@
  *
  * Two forms, chosen once: text for a person, or JSON lines (--log json) for the launcher, which shows
  * progress from them and keeps them in log.jsonl and metrics.jsonl. Every JSON line is one object with "time"
- * (RFC 3339, UTC), "stage" (the name in the run) and "event": log       level (info, warning, error), message
+ * (RFC 3339, UTC), "stage" (the name in the run) and "event":
+ *     log       level (info, warning, error), message
  *     progress  frame (frames done), frames (in all, null: no end), pass (from 1), passes, rate (frames/s),
  *               computing, waiting_input, waiting_output, cpu (struct log_shares), queue (struct log_queue),
  *               metrics

@@ -252,7 +252,7 @@ class Top(Case):
         self.make_run(age_s=11)
         out, err = self.top("--once", "runs/made", code=69)
         self.assertIn("made  killed", out)
-        self.assertIn("The run was killed; the same loom run command goes on with it.", out)
+        self.assertIn("The run was killed (or its launcher is held); the same loom run command goes on with it.", out)
         self.assertIn("its launcher was killed", err)
         self.assertEqual(json.loads(self.top("--once", "--json", "runs/made", code=69)[0])["state"], "killed")
         terminal = self.terminal("runs/made")

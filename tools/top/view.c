@@ -258,7 +258,7 @@ void view_head(struct screen *screen, const struct watched *watched)
     (void)screen_line(screen);
     const char *sentence = json_text_of(status, "sentence");
     if (strcmp(watched->state, "killed") == 0) {
-        sentence = "The run was killed; the same loom run command goes on with it.";
+        sentence = "The run was killed (or its launcher is held); the same loom run command goes on with it.";
     }
     while (*sentence && screen_left(screen) > 0) { /* broken between words */
         size_t fits = 0;
