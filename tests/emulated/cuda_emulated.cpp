@@ -1,10 +1,12 @@
 /* Fibers for the threads of a cluster of blocks; see cuda_emulated.h. */
 #include "cuda_emulated.h"
+#include "cuda_runtime_api.h"
 
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <random>
 #include <ucontext.h>
@@ -24,7 +26,9 @@ struct barrier {
 
 struct warp_state {
     barrier gate;
-    uint64_t x[32];
+    uint64_t x
+        [2]
+        [32]; /* of an exchange and the next, by turns: nobody begins a third before all have read the first */
 };
 
 struct block_state {
@@ -44,13 +48,15 @@ struct fiber {
     uint32_t generation = 0;
 };
 
+std::map<const void *, size_t> allowed; /* bytes of shared memory, by kernel */
 std::vector<fiber> fibers;
 std::vector<block_state> blocks;
 barrier cluster_gate;
 fiber *running;
 jmp_buf scheduler_at;
 const std::function<void()> *body;
-std::mt19937 draw(getenv("EMULATED_SEED") ? (unsigned)atoi(getenv("EMULATED_SEED")) : 1);
+std::minstd_rand draw(getenv("EMULATED_SEED") ? (unsigned)atoi(getenv("EMULATED_SEED"))
+                                              : 1); /* a quick one */
 
 void enter(void)
 {
@@ -116,7 +122,9 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
     }
     while (!left.empty()) {
         bool moved = false;
-        std::shuffle(left.begin(), left.end(), draw);
+        for (size_t i = left.size(); i > 1; i--) {
+            std::swap(left[i - 1], left[(uint64_t)draw() * i >> 31]);
+        }
         for (size_t i = 0; i < left.size(); i++) {
             fiber *f = left[i];
             if (f->waits_at && f->waits_at->generation == f->generation) {
@@ -148,12 +156,42 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
 
 } // namespace
 
-int emulated_launch(const std::function<void()> &kernel, uint32_t count, uint32_t threads, size_t shared,
-                    uint32_t cluster)
+int emulated_allow(const void *kernel, size_t shared)
 {
     const char *most = getenv("EMULATED_SHARED_BYTES");
     if (shared > (most ? strtoull(most, nullptr, 10) : 232448)) {
         return 1; /* cudaErrorInvalidValue */
+    }
+    allowed[kernel] = shared;
+    return 0;
+}
+
+static uint64_t calls_left =
+    getenv("EMULATED_FAILS_AFTER") ? strtoull(getenv("EMULATED_FAILS_AFTER"), nullptr, 10) : UINT64_MAX;
+
+void emulated_fail_after(uint64_t calls)
+{
+    calls_left = calls;
+}
+
+int emulated_fails(void)
+{
+    if (calls_left != 0 && calls_left != UINT64_MAX) {
+        calls_left--;
+        return 0;
+    }
+    return calls_left == 0;
+}
+
+int emulated_launch(const void *kernel, const std::function<void()> &kernel_body, uint32_t count,
+                    uint32_t threads, size_t shared, uint32_t cluster)
+{
+    const auto found = allowed.find(kernel);
+    if (shared > std::max((size_t)48 * 1024, found == allowed.end() ? 0 : found->second)) {
+        return 1; /* cudaErrorInvalidValue */
+    }
+    if (emulated_fails()) {
+        return 719; /* cudaErrorLaunchFailure */
     }
     if (threads == 0 || threads % 32 != 0 || threads > 1024 || cluster == 0 || count % cluster != 0) {
         return 9; /* cudaErrorInvalidConfiguration */
@@ -162,7 +200,7 @@ int emulated_launch(const std::function<void()> &kernel, uint32_t count, uint32_
         fibers.emplace_back();
         fibers.back().stack.reset(new unsigned char[STACK_BYTES]);
     }
-    body = &kernel;
+    body = &kernel_body;
     blockDim.x = threads;
     gridDim.x = count;
     for (uint32_t b = 0; b < count; b += cluster) {
@@ -199,8 +237,8 @@ void emulated_cluster_sync(void)
 void emulated_exchange(uint64_t x, uint64_t all[32])
 {
     warp_state *w = &blocks[running->rank].warps[threadIdx.x / 32];
-    w->x[threadIdx.x % 32] = x;
+    uint64_t *shown = w->x[w->gate.generation % 2];
+    shown[threadIdx.x % 32] = x;
     wait_at(&w->gate, 32);
-    memcpy(all, w->x, sizeof w->x);
-    wait_at(&w->gate, 32);
+    memcpy(all, shown, sizeof w->x[0]);
 }

@@ -25,8 +25,11 @@ struct emulated_dim {
 /* Of the running thread; set whenever a fiber is switched to. */
 extern emulated_dim threadIdx, blockIdx, blockDim, gridDim;
 
-int emulated_launch(const std::function<void()> &kernel, uint32_t blocks, uint32_t threads, size_t shared,
-                    uint32_t cluster);
+/* As CUDA does: a kernel gets more than 48 KB of shared memory only if that was allowed before, and nobody more than the
+ * device has (EMULATED_SHARED_BYTES). Return CUDA's error codes. */
+int emulated_allow(const void *kernel, size_t shared);
+int emulated_launch(const void *kernel, const std::function<void()> &body, uint32_t blocks, uint32_t threads,
+                    size_t shared, uint32_t cluster);
 unsigned char *emulated_shared(uint32_t rank);
 uint32_t emulated_rank(void);
 uint32_t emulated_cluster(void);
@@ -84,6 +87,22 @@ static inline uint32_t __reduce_max_sync(uint32_t, uint32_t x)
         x = all[l] > x ? (uint32_t)all[l] : x;
     }
     return x;
+}
+
+static inline uint32_t __reduce_add_sync(uint32_t, uint32_t x)
+{
+    uint64_t all[32];
+    uint32_t sum = 0;
+    emulated_exchange(x, all);
+    for (uint32_t l = 0; l < 32; l++) {
+        sum += (uint32_t)all[l];
+    }
+    return sum;
+}
+
+static inline float __fmul_rn(float x, float y)
+{
+    return x * y;
 }
 
 static inline int __popc(uint32_t x)
