@@ -58,6 +58,12 @@ const std::function<void()> *body;
 std::minstd_rand draw(getenv("EMULATED_SEED") ? (unsigned)atoi(getenv("EMULATED_SEED"))
                                               : 1); /* a quick one */
 
+/* A number drawn from 0 to before n < 2^31. */
+size_t below(size_t n)
+{
+    return (uint64_t)draw() * n >> 31;
+}
+
 void enter(void)
 {
     (*body)();
@@ -120,12 +126,15 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
         f.waits_at = nullptr;
         left.push_back(&f);
     }
-    while (!left.empty()) {
+    for (uint32_t round = 0; !left.empty(); round++) {
         bool moved = false;
-        for (size_t i = left.size(); i > 1; i--) {
-            std::swap(left[i - 1], left[(uint64_t)draw() * i >> 31]);
+        /* Another order each round: now and then a new one, else the same from another fiber on. */
+        for (size_t i = left.size(); i > 1 && round % 8 == 0; i--) {
+            std::swap(left[i - 1], left[below(i)]);
         }
-        for (size_t i = 0; i < left.size(); i++) {
+        const size_t begin = below(left.size());
+        for (size_t n = 0; n < left.size(); n++) {
+            const size_t i = begin + n < left.size() ? begin + n : begin + n - left.size();
             fiber *f = left[i];
             if (f->waits_at && f->waits_at->generation == f->generation) {
                 continue;
@@ -133,11 +142,8 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
             f->waits_at = nullptr;
             moved = true;
             switch_to(f);
-            if (f->done) {
-                left[i--] = left.back();
-                left.pop_back();
-            }
         }
+        left.erase(std::remove_if(left.begin(), left.end(), [](fiber *f) { return f->done; }), left.end());
         if (!moved) {
             fprintf(stderr, "emulated CUDA: %zu threads wait at a barrier that the others never reach\n",
                     left.size());
@@ -234,11 +240,11 @@ void emulated_cluster_sync(void)
     wait_at(&cluster_gate, blockDim.x * (uint32_t)blocks.size());
 }
 
-void emulated_exchange(uint64_t x, uint64_t all[32])
+const uint64_t *emulated_exchange(uint64_t x)
 {
     warp_state *w = &blocks[running->rank].warps[threadIdx.x / 32];
     uint64_t *shown = w->x[w->gate.generation % 2];
     shown[threadIdx.x % 32] = x;
     wait_at(&w->gate, 32);
-    memcpy(all, shown, sizeof w->x[0]);
+    return shown;
 }
