@@ -476,10 +476,11 @@ static void check_continuation(const struct shape *s, enum kernel_backend backen
 
 static void test_invariant_continues_exactly_in_a_new_layer(void)
 {
-    const size_t cuts[] = {0, 1, 2, 28, 29, 500, 501, 999};
+    const size_t cuts[] = {1, 29, 500, 0, 2, 28, 501, 999};
+    const size_t n_cuts = data_short() ? 3 : sizeof cuts / sizeof *cuts;
     for (size_t s = 0; s < SHAPES; s++) {
         for (size_t b = 0; b < 2; b++) {
-            check_continuation(&shapes[s], data_backend(b), cuts, sizeof cuts / sizeof *cuts);
+            check_continuation(&shapes[s], data_backend(b), cuts, n_cuts);
         }
     }
 }

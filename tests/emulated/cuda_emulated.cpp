@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <ucontext.h>
 #include <vector>
@@ -196,6 +197,8 @@ int emulated_launch(const void *kernel, const std::function<void()> &kernel_body
     if (shared > std::max((size_t)48 * 1024, found == allowed.end() ? 0 : found->second)) {
         return 1; /* cudaErrorInvalidValue */
     }
+    static std::mutex one_at_a_time;
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
     if (emulated_fails()) {
         return 719; /* cudaErrorLaunchFailure */
     }
