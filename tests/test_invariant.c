@@ -306,6 +306,39 @@ static void test_invariant_long_call_is_many_short_ones(void)
     }
 }
 
+/* Codes of no entries at all: all bodies let the output sink, in every way that they have. */
+static void test_invariant_codes_without_entries(void)
+{
+    const char *const shared[] = {NULL, "100"};
+    const size_t chosen[] = {1, 7};
+    for (size_t i = 0; i < 2 * 2 * 2; i++) {
+        const struct shape *s = &shapes[chosen[i % 2]];
+        const bool learn = i / 2 % 2;
+        const size_t M = s->config.Ix * s->config.Iy;
+        float *U = data_floats(M * s->config.N, s->below), residual[2][6];
+        float *a = data_new(3 * M, sizeof *a), *b = data_new(3 * M, sizeof *b);
+        struct codes codes = random_codes(3, s->k, s->config.N, s->config.N);
+        data_shared_memory(shared[i / 4]);
+        for (size_t l = 0; l < 2; l++) {
+            struct invariant *layer = layer_new(&s->config, data_backend(l), U);
+            float *io = l == 0 ? a : b;
+            CHECK(invariant_train(layer, io, residual[l], codes.index, codes.value, s->k, 3) == KERNEL_OK);
+            CHECK((learn ? invariant_train : invariant_encode)(layer, io, residual[l], codes.index,
+                                                               codes.value, 0, 3) == KERNEL_OK);
+            invariant_destroy(&layer);
+        }
+        CHECK(data_distance(b, a, 3 * M) < 1e-5);
+        for (size_t r = 0; r < 6; r++) {
+            CHECK(residual[0][r] == 0 && residual[1][r] == 0);
+        }
+        codes_free(&codes);
+        free(U);
+        free(a);
+        free(b);
+    }
+    data_shared_memory(NULL);
+}
+
 /* As test_sparse_lost_gpu_is_an_error_for_good. */
 static void check_lost_gpu(const struct shape *s)
 {
@@ -810,4 +843,4 @@ CHECK_MAIN(CASE(test_topo_by_hand), CASE(test_smooth_by_hand), CASE(test_invaria
            CASE(test_invariant_new_survives_every_failing_allocation),
            CASE(test_invariant_same_bits_beyond_shared_memory), CASE(test_invariant_many_winners_ties),
            CASE(test_invariant_long_call_is_many_short_ones),
-           CASE(test_invariant_lost_gpu_is_an_error_for_good))
+           CASE(test_invariant_lost_gpu_is_an_error_for_good), CASE(test_invariant_codes_without_entries))

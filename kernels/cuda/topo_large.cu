@@ -170,11 +170,11 @@ int topo_large_prepare(const struct invariant_device *device)
     return launch_allow(make_output, device->shared_bytes);
 }
 
-/* As many blocks as fill the chip, or as `tasks` need, so many a block. */
+/* As many blocks as fill the chip, or as `tasks` need, so many a block; at least one. */
 static uint32_t blocks_for(const struct invariant_device *device, size_t tasks, size_t each)
 {
     const size_t needed = (tasks + each - 1) / each, most = (size_t)device->multiprocessors * BLOCKS_EACH;
-    return (uint32_t)(needed < most ? needed : most);
+    return (uint32_t)(needed < 1 ? 1 : needed < most ? needed : most);
 }
 
 static int normalize(const struct invariant_launch *s, const struct invariant_device *device, void *stream)
