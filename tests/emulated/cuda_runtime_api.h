@@ -52,7 +52,8 @@ static inline cudaError_t cudaGetDeviceCount(int *count)
 
 static inline cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = getenv("EMULATED_DRIVER") ? atoi(getenv("EMULATED_DRIVER")) : 0;
+    const char *driver = getenv("EMULATED_DRIVER");
+    *version = driver ? atoi(driver) : 0;
     return cudaSuccess;
 }
 
