@@ -93,6 +93,6 @@ if(CMAKE_CXX_COMPILER AND NOT LOOM_SANITIZE) # fibers jump from stack to stack, 
   target_link_libraries(kernel-bench-emulated PRIVATE kernels_emulated loom_flags)
   foreach(name test_sparse test_invariant)
     loom_kernel_test(${name}_cuda FAILING_MEMORY SOURCE ${name} LIBS kernels_emulated)
-    set_tests_properties(${name}_cuda PROPERTIES ENVIRONMENT "LOOM_TEST_BACKEND=cuda;LOOM_TEST_SHORT=1" TIMEOUT 600)
+    set_tests_properties(${name}_cuda PROPERTIES ENVIRONMENT "LOOM_TEST_BACKEND=cuda;LOOM_TEST_SHORT=1" TIMEOUT 1500)
   endforeach()
 endif()
