@@ -16,7 +16,8 @@ export function address(path) {
 export class Connection {
   /**
    * `onMessage({head, arrays})` for every good message, `onProblem(text)` for a bad one,
-   * `onState({state, wait_s})` with state connecting, open, or waiting (then again in wait_s seconds).
+   * `onState({state, wait_s})` with state connecting, open, or waiting (then again in wait_s seconds;
+   * `reason` is what the server said when it closed, or "").
    */
   constructor({ onMessage, onProblem, onState }) {
     Object.assign(this, { onMessage, onProblem, onState });
@@ -38,8 +39,8 @@ export class Connection {
       this.onState({ state: "open" });
     };
     socket.onmessage = (event) => this.take(event.data);
-    socket.onclose = () => {
-      if (this.socket === socket) this.lost();
+    socket.onclose = (event) => {
+      if (this.socket === socket) this.lost(event.reason);
     };
     this.socket = socket;
   }
@@ -54,12 +55,14 @@ export class Connection {
     }
   }
 
-  lost() {
+  /** `reason`: what the server said when it closed, if anything. */
+  lost(reason = "") {
     this.socket = null;
+    this.reason = reason;
     const wait = this.wait * (0.75 + 0.5 * Math.random());
     this.retryAt = Date.now() + wait;
     this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
-    this.onState({ state: "waiting", wait_s: Math.ceil(wait / 1000) });
+    this.onState({ state: "waiting", wait_s: Math.ceil(wait / 1000), reason });
   }
 
   /** Every second: a dead connection is given up, and a wait comes to its end. */
@@ -71,7 +74,7 @@ export class Connection {
     } else if (this.retryAt > 0) {
       const left = this.retryAt - Date.now();
       if (left <= 0) this.connect();
-      else this.onState({ state: "waiting", wait_s: Math.ceil(left / 1000) });
+      else this.onState({ state: "waiting", wait_s: Math.ceil(left / 1000), reason: this.reason });
     }
   }
 

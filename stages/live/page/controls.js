@@ -37,10 +37,9 @@ export class Controls {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input, summary, [role=application]")) {
-      if (event.key !== " " || event.target.closest("select, input, summary")) return;
-    }
-    if (event.key === " " && event.target.closest("button, a")) return; // presses it
+    const within = (selector) => event.target instanceof Element && event.target.closest(selector) !== null;
+    if (event.ctrlKey || event.metaKey || event.altKey || within("select, input, summary")) return;
+    if (event.key === " " && within("button, a")) return; // presses it
     const action = {
       " ": () => this.player.toggle(),
       ArrowLeft: () => this.player.step(-1),

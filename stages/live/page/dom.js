@@ -54,14 +54,17 @@ export function count(value) {
   return Number.isFinite(value) ? grouped.format(value) : "\u2013";
 }
 
-/** A number to so many digits, plain from a thousandth to a million and with a power of ten elsewhere. */
+const SUPERSCRIPT = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
+
+/** A number to so many digits, plain from a thousandth to a million and as a power of ten elsewhere. */
 export function number(value, digits = 3) {
   if (!Number.isFinite(value)) return "\u2013";
   const size = Math.abs(value);
   if (size === 0) return "0";
   if (size >= 1e6 || size < 1e-3) {
-    const [mantissa, power] = value.toExponential(1).split("e");
-    return `${mantissa.replace(/\.0$/, "")}e${Number(power)}`.replace("-", "\u2212").replace("e-", "e\u2212");
+    const [mantissa, power] = value.toExponential(1).replace(/\.0e/, "e").replace(/^-/, "\u2212").split("e");
+    const raised = Array.from(String(Number(power)), (sign) => (sign === "-" ? "\u207b" : SUPERSCRIPT[sign])).join("");
+    return `${mantissa === "1" ? "" : `${mantissa}\u00b7`}10${raised}`;
   }
   if (size >= 10 ** Math.min(digits, 3)) return grouped.format(value).replace("-", "\u2212");
   return value.toPrecision(digits).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "").replace("-", "\u2212");

@@ -18,6 +18,16 @@ const SECTIONS = { frames: FramesSection, codes: CodesSection, activations: Acti
 const SECTIONS_MAX = 24;
 const CLIP_FRAMES = 50; // about what the server sends at once
 const HIDDEN_MS = 60000; // the longest pause between clips that can be asked for
+const PARTS_OF = {
+  scene: ["sections", "stages", "curves"],
+  tapestry: ["sections"],
+  weights: ["sections"],
+  prototypes: ["sections"],
+  coverage: ["sections"],
+  metrics: ["curves"],
+  history: ["curves"],
+  status: ["stages"],
+}; // which parts of the page a message changes
 const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 const $ = (id) => document.getElementById(id);
 
@@ -26,7 +36,7 @@ class App {
     this.store = new Store();
     this.sections = [];
     this.problems = new Map(); // what -> sentence
-    this.stale = true; // something slow has come: write it with the next animation frame
+    this.stale = new Set(["sections", "stages", "curves"]); // what of the slow parts has something new to show
     this.player = new Player({
       show: (clip, frame) => this.show(clip, frame),
       ask: (question) => this.send(question),
@@ -55,7 +65,7 @@ class App {
     $("retry").addEventListener("click", () => this.connection.now());
     $("dismiss").addEventListener("click", () => {
       this.problems.clear();
-      this.stale = true;
+      this.stale.add("head");
     });
     $("copy").addEventListener("click", () => navigator.clipboard?.writeText($("command").textContent));
     $("metrics").href = address("/metrics");
@@ -87,7 +97,7 @@ class App {
   /** A sentence for the reader; the same trouble only once. */
   problem(what, text) {
     if (this.problems.size < 8 || this.problems.has(what)) this.problems.set(what, text);
-    this.stale = true;
+    this.stale.add("head");
   }
 
   send(question) {
@@ -102,14 +112,13 @@ class App {
     this.send({ t: "want", weights: !hidden, clip_ms: Math.round(clip_ms) });
   }
 
-  connected({ state, wait_s }) {
-    const finished = this.store.status?.state && this.store.status.state !== "running";
+  connected({ state, wait_s, reason }) {
     const texts = { connecting: "connecting", open: "connected", waiting: `reconnecting in ${wait_s} s` };
     setText($("connection"), texts[state]);
     $("connection").dataset.state = state;
     $("lost").hidden = state !== "waiting";
-    const why = finished ? "The run has ended, and with it the connection" : "The connection is lost";
-    if (state === "waiting") setText($("lost-text"), `${why}; what you see is the last that came. Trying again in ${wait_s} s.`);
+    const why = reason ? `The server closed the connection: ${reason.replace(/\.$/, "")}.` : "There is no connection to the server.";
+    if (state === "waiting") setText($("lost-text"), `${why} What you see is the last that came. Trying again in ${wait_s} s.`);
     if (state === "open") this.want();
   }
 
@@ -124,7 +133,7 @@ class App {
     } catch (problem) {
       this.problem(type, `${type}: ${problem.message}.`);
     }
-    this.stale = true;
+    (PARTS_OF[type] ?? ["head"]).forEach((part) => this.stale.add(part));
   }
 
   refused(why) {
@@ -195,9 +204,10 @@ class App {
     }
   }
 
-  /** Everything slow: layers, curves, stages, the head of the page. */
-  refresh() {
-    for (const part of [...this.sections, this.stages, this.curves]) {
+  /** What is slow: layers, curves, stages; and the head of the page. */
+  refresh(which = ["sections", "stages", "curves"]) {
+    const parts = { sections: this.sections, stages: [this.stages], curves: [this.curves] };
+    for (const part of which.flatMap((name) => parts[name] ?? [])) {
       try {
         part.refresh();
       } catch (problem) {
@@ -241,8 +251,9 @@ class App {
     this.unit.tick(now);
     if (this.player.speed !== this.wantedSpeed) this.want();
     if (this.moved) this.controls.refresh();
-    if (this.stale) this.refresh();
-    this.moved = this.stale = false;
+    if (this.stale.size > 0) this.refresh([...this.stale]);
+    this.stale.clear();
+    this.moved = false;
     window.requestAnimationFrame((next) => this.tick(next));
   }
 }

@@ -12,17 +12,20 @@ import { savePicture } from "./save.js";
 const SIDE_MAX = 2048; // pixels of a canvas' side, beyond which it is not enlarged
 
 const rasters = new Set(); // all there are, to be painted again when the colours change
+const variables = new Map(); // of the style sheet, as long as the theme lasts
 let map = "grey";
 
 /** Another colour map, or another theme: paint everything again. */
 export function repaintAll(name = map) {
   map = name;
+  variables.clear();
   for (const raster of rasters) raster.repaint();
 }
 
 /** The colour of a variable of the style sheet. */
 export function themed(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  if (!variables.has(name)) variables.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return variables.get(name);
 }
 
 export class Raster {
@@ -97,18 +100,18 @@ export class Raster {
   }
 
   /**
-   * Paint `values` (one a cell, row by row). `max`: the value that is white (or the strongest colour); `order(cell)`: where in
-   * `values` a cell's value lies, if not at its own number; `limit(cell)`: a maximum for each cell instead of one for all;
+   * Paint `values` (one a cell, row by row). `max`: the value that is white (or the strongest colour); `order[cell]`: where in
+   * `values` a cell's value lies, if not at its own number; `limits`: {most, per}, a maximum for every `per` values instead of one;
    * `says`: what the scale calls the maximum; `data`: data- attributes.
    */
-  paint(values, { max, says = max, order = null, limit = null, data = {} }) {
-    this.last = [values, { max, says, order, limit, data }];
+  paint(values, { max, says = max, order = null, limits = null, data = {} }) {
+    this.last = [values, { max, says, order, limits, data }];
     const table = this.signed ? signedColours(document.documentElement.dataset.theme) : colours(map);
     const one = max > 0 ? 255 / max : 0;
     for (let cell = 0; cell < this.pixels.length; cell++) {
-      const value = values[order ? order(cell) : cell];
-      const k = limit ? 255 / (limit(cell) || Infinity) : one;
-      const level = this.signed ? 127.5 + (value * k) / 2 : value * k;
+      const at = order ? order[cell] : cell;
+      const k = limits ? 255 / (limits.most[Math.floor(at / limits.per)] || Infinity) : one;
+      const level = this.signed ? 127.5 + (values[at] * k) / 2 : values[at] * k;
       this.pixels[cell] = table[level > 0 ? Math.min(255, Math.round(level)) : 0];
     }
     this.cells.getContext("2d").putImageData(this.image, 0, 0);
@@ -128,7 +131,7 @@ export class Raster {
   paintScale(max, table) {
     if (!this.scaleBox) return;
     setText(this.low, this.signed ? number(-max, 2) : "0");
-    setText(this.high, this.last[1].limit ? "each its own" : number(max, 2));
+    setText(this.high, this.last[1].limits ? "each its own" : number(max, 2));
     if (this.barTable === table) return;
     this.barTable = table;
     const image = new ImageData(64, 1);

@@ -11,7 +11,7 @@ const TABLE_ROWS = 200; // newest passes in the table of numbers
 // column of streams of a kind; without it, below with all others.
 const CHARTS = [
   { title: "Reconstruction error", left: ["reconstruction_error"], place: "frames" },
-  { title: "Interpolation error E, participation ratio", left: ["interpolation_error"], right: ["participation_ratio"], place: "run" },
+  { title: "Interpolation error, participation", left: ["interpolation_error"], right: ["participation_ratio"], place: "run" },
   { title: "Homogeneity", left: ["homogeneity"], place: "run" },
   { title: "Dead units", left: ["dead_units"], place: "codes" },
   { title: "Error of the active code", left: ["active_code_error"] },

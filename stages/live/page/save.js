@@ -6,6 +6,7 @@ import { el } from "./dom.js";
 
 const PIXELS_MAX = 6e7; // of a picture; larger ones are made at a lower resolution
 const SCALE = 3;
+const LEFT_OUT = "button:not(.link), select, input, label, details:not([open]), #controls, .tools, .unseen";
 
 const visible = (style) => style.display !== "none" && style.visibility !== "hidden" && Number(style.opacity) > 0.05;
 
@@ -29,22 +30,23 @@ function paintBox(context, style, box) {
 function paintText(context, node, style) {
   const range = document.createRange();
   context.font = `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
-  context.letterSpacing = style.letterSpacing === "normal" ? "0px" : style.letterSpacing;
   context.fillStyle = style.color;
   for (const word of node.data.matchAll(/\S+/g)) {
     range.setStart(node, word.index);
     range.setEnd(node, word.index + word[0].length);
     const box = range.getBoundingClientRect();
-    const text = style.textTransform === "uppercase" ? word[0].toUpperCase() : word[0];
-    const size = context.measureText(text);
+    context.letterSpacing = "0px";
+    const size = context.measureText(word[0]);
+    // A canvas knows no tabular digits: spread the word over the width that it has on the page.
+    context.letterSpacing = `${(box.width - size.width) / word[0].length}px`;
     const ascent = size.fontBoundingBoxAscent + (box.height - size.fontBoundingBoxAscent - size.fontBoundingBoxDescent) / 2;
-    if (box.width > 0) context.fillText(text, box.left, box.top + ascent);
+    if (box.width > 0) context.fillText(word[0], box.left, box.top + ascent);
   }
 }
 
 function paintElement(context, node, scale) {
   const style = getComputedStyle(node);
-  if (!visible(style) || node.matches("button, select, input, label, dialog, .tools")) return;
+  if (!visible(style) || node.matches(LEFT_OUT)) return;
   const box = node.getBoundingClientRect();
   if (box.width === 0 || box.height === 0) return;
   paintBox(context, style, box);

@@ -92,14 +92,12 @@ class WeightMap {
   paint() {
     const { layer, raster, order } = this;
     if (!layer || !raster) return;
-    let limit = null;
-    if (this.own) {
-      const most = Array.from({ length: layer.data.length / layer.cols }, (_, unit) =>
-        largest(layer.data.subarray(unit * layer.cols, (unit + 1) * layer.cols)),
-      );
-      limit = (cell) => most[Math.floor(order[cell] / layer.cols)];
-    }
-    raster.paint(layer.data, { max: 255, says: layer.max, order: (cell) => order[cell], limit, data: { seq: layer.seq, top: layer.max } });
+    const per = layer.cols;
+    const most = Float64Array.from({ length: this.own ? layer.data.length / per : 0 }, (_, unit) =>
+      largest(layer.data.subarray(unit * per, (unit + 1) * per)),
+    );
+    const limits = this.own ? { most, per } : null;
+    raster.paint(layer.data, { max: 255, says: layer.max, order, limits, data: { seq: layer.seq, top: layer.max } });
   }
 
   get figure() {
@@ -382,13 +380,14 @@ export class ActivationsSection extends Section {
       });
       this.time.figure.classList.add("flat");
       this.element.append(this.time.figure);
+      this.order = Uint32Array.from({ length: clip.n * this.units }, (_, i) => (i % clip.n) * this.units + Math.floor(i / clip.n));
       this.clip = null;
     }
     if (this.clip === clip) return this.time.paintOver();
     this.clip = clip;
     const all = clip.all(name, this.units);
     this.time.signed = this.now.signed;
-    this.time.paint(all, { max: clip.max(name), order: (cell) => (cell % clip.n) * this.units + Math.floor(cell / clip.n) });
+    this.time.paint(all, { max: clip.max(name), order: this.order });
   }
 
   refresh() {

@@ -103,26 +103,24 @@ export class Store {
     this.layers.set(head.name, layer);
   }
 
-  seriesOf(name) {
-    if (!this.series.has(name)) {
-      if (this.series.size >= LAYERS_MAX) return new Series();
-      this.series.set(name, new Series());
-    }
-    return this.series.get(name);
-  }
-
   takeMetrics(head) {
-    this.seriesOf(head.name).add(head.pass, head.values);
+    if (typeof head.name !== "string") throw new Error("metrics without a name");
+    if (!this.series.has(head.name) && this.series.size >= LAYERS_MAX) return;
+    if (!this.series.has(head.name)) this.series.set(head.name, new Series());
+    this.series.get(head.name).add(head.pass, head.values);
   }
 
   takeHistory(head) {
-    this.series.clear();
-    for (const [name, { passes, values }] of Object.entries(head.series ?? {})) {
-      const series = this.seriesOf(name);
+    const all = new Map();
+    for (const [name, { passes, values }] of Object.entries(head.series ?? {}).slice(0, LAYERS_MAX)) {
+      if (!Array.isArray(passes) || !Object.values(values ?? {}).every(Array.isArray)) throw new Error(`the history of ${name} has no lists`);
+      const series = new Series();
       passes.forEach((pass, i) => {
-        series.add(pass, Object.fromEntries(Object.entries(values).map(([metric, list]) => [metric, list[i]])));
+        series.add(pass, Object.fromEntries(Object.entries(values ?? {}).map(([metric, list]) => [metric, list[i]])));
       });
+      all.set(name, series);
     }
+    this.series = all;
   }
 
   takeStatus(head) {

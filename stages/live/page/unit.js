@@ -35,7 +35,7 @@ export class UnitPanel {
     this.clear(el("p", { class: "empty", text: "Asking for it\u2026" }));
     this.ask();
     window.history.replaceState(null, "", `${window.location.pathname}${window.location.search}#${encodeURIComponent(name)}/${unit}`);
-    this.app.refresh();
+    this.app.refresh(["sections"]);
   }
 
   close() {
@@ -45,7 +45,7 @@ export class UnitPanel {
     document.body.classList.remove("with-unit");
     this.clear();
     window.history.replaceState(null, "", window.location.pathname + window.location.search);
-    this.app.refresh();
+    this.app.refresh(["sections"]);
     return true;
   }
 
@@ -100,7 +100,7 @@ export class UnitPanel {
     const onUnits = below?.grid?.[0] === width && below.grid[1] === height;
     const weights = this.raster(
       {
-        title: onUnits ? `Weights on ${below.name}` : "Weights",
+        title: "Weights",
         width,
         height,
         data,
