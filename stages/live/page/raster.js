@@ -30,7 +30,7 @@ export function themed(name) {
 
 export class Raster {
   /**
-   * `title`; `width`, `height` in cells; `signed`: zero in the middle of a diverging map; `data`: data- attributes of the canvas;
+   * `title`; `width`, `height` in cells; `signed`: zero in the middle of a diverging map; `plain`: always grey; `data`: data- attributes of the canvas;
    * `grid` [x, y]: units lie on this grid over the picture and can be chosen; then `describe(unit)` is the text for one that is
    * pointed at and `pick(unit)` is called when it is chosen; `mark(over)` draws on top, with over.box(unit, colour, width) and
    * over.line(points, colour, width) in cells; a point is [x, y, begins a new line]. `scale` false: no colour bar. `wide`: of a whole column's width.
@@ -106,7 +106,7 @@ export class Raster {
    */
   paint(values, { max, says = max, order = null, limits = null, data = {} }) {
     this.last = [values, { max, says, order, limits, data }];
-    const table = this.signed ? signedColours(document.documentElement.dataset.theme) : colours(map);
+    const table = this.signed ? signedColours(document.documentElement.dataset.theme) : colours(this.plain ? "grey" : map);
     const one = max > 0 ? 255 / max : 0;
     for (let cell = 0; cell < this.pixels.length; cell++) {
       const at = order ? order[cell] : cell;
@@ -217,6 +217,7 @@ export class Raster {
   }
 
   destroy() {
+    if (this.figure.classList.contains("large")) this.enlarge();
     this.observer.disconnect();
     rasters.delete(this);
   }

@@ -125,6 +125,7 @@ class Place {
       width,
       height,
       scale: false,
+      plain: true,
       data: { stream: this.section.stream.name, what: "place" },
       mark: (over) => this.mark(over),
     });
