@@ -181,7 +181,7 @@ class Live(PageCase):
         self.wait_js("metrics", "loom.store.series.get('sparse')?.values.reconstruction_error?.length > 1")
         self.wait_js("weights", "document.querySelector('canvas[data-stream=sparse][data-what=weights]')?.dataset.seq > 0")
         self.wait_js("prototypes", "document.querySelector('canvas[data-stream=topo][data-what=prototypes]')?.dataset.seq > 0")
-        self.wait_js("the stages", "document.querySelectorAll('#stages tbody tr').length >= 4")
+        self.wait_js("the stages", "document.querySelectorAll('#stages tbody tr').length >= 3")
         self.wait_js("the tapestry", "loom.store.tapestry !== null")
 
     def check_unit(self):
@@ -205,13 +205,14 @@ class Live(PageCase):
     def check_same_results(self):
         """The frames up to where the run was ended are those of a run that nobody looks at."""
         with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
-            frames = len(tape["codes/index"])
-            passes = -(-frames // 1000)
+            names = ("frames/data", "codes/index", "codes/value", "activations/data")
+            passes = -(-max(len(tape[name]) for name in names) // 1000)
+            self.assertGreater(passes, 1)
             quiet = self.write(PIPELINE.format(digits=DIGITS, passes=passes, rate=0, more=""), "quiet.yaml")
             self.loom("run", quiet, "--dir", "quiet", "--quiet")
             with h5py.File(self.path("quiet", "recordings", "tape.h5"), "r") as other:
-                for name in ("frames/data", "codes/index", "codes/value", "activations/data"):
-                    numpy.testing.assert_array_equal(tape[name][:], other[name][:frames], name)
+                for name in names:
+                    numpy.testing.assert_array_equal(tape[name][:], other[name][: len(tape[name])], name)
 
     def test_shows_a_run_and_holds_nobody_up(self):
         run, address = self.start_run()

@@ -98,19 +98,19 @@ export class Curves {
 /** A row of the table of stages. */
 class StageRow {
   constructor(name) {
-    this.cells = Object.fromEntries(["kind", "rate", "busy", "pass", "state"].map((part) => [part, el("span", { class: part })]));
+    this.cells = Object.fromEntries(["kind", "rate", "busy", "pass", "of", "state"].map((part) => [part, el("span", { class: part })]));
     this.parts = ["computing", "input", "output"].map((part) => el("i", { class: part }));
     this.bar = el("span", { class: "shares", role: "img" }, ...this.parts);
-    const { kind, rate, busy, pass, state } = this.cells;
+    const { kind, rate, busy, pass, of, state } = this.cells;
     this.element = el(
       "tr",
       { data: { stage: name } },
       el("th", { scope: "row" }, el("span", { class: "name", text: name }), kind),
       el("td", { class: "number" }, rate, state),
       el("td", {}, this.bar, busy),
-      el("td", { class: "number" }, pass),
+      el("td", { class: "number" }, pass, of),
     );
-    this.progress = el("span", { class: "progress" }, el("i"));
+    this.progress = el("span", { class: "progress", "aria-hidden": "true" }, el("i")); // fills the line under the row
     this.element.lastChild.append(this.progress);
   }
 
@@ -124,14 +124,15 @@ class StageRow {
     setText(this.cells.state, stage.state === "running" ? "frames/s" : (stage.state ?? ""));
     this.parts.forEach((part, i) => (part.style.width = percent(shares[i])));
     const known = Number.isFinite(stage.computing);
-    setText(this.cells.busy, known ? `computes ${percent(shares[0])}` : "\u00a0");
+    this.bar.hidden = !known;
+    setText(this.cells.busy, known ? `computes ${percent(shares[0])}` : "");
     this.bar.setAttribute(
       "aria-label",
       `computing ${percent(shares[0])}, waiting for input ${percent(shares[1])}, waiting for output ${percent(shares[2])}`,
     );
-    const of = stage.passes > 0 ? ` of ${count(stage.passes)}` : "";
     const pass = stage.passes > 0 ? Math.min(stage.pass + 1, stage.passes) : stage.pass + 1;
-    setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(pass)}${of}` : `frame ${count(stage.frame)}`);
+    setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(pass)}` : `frame ${count(stage.frame)}`);
+    setText(this.cells.of, stage.passes > 0 ? `of ${count(stage.passes)}` : "");
     this.progress.firstChild.style.width = stage.frames > 0 ? percent(stage.frame / stage.frames) : "0";
     const queue = stage.queue ? `; ${count(stage.queue.input)} frames wait at its input, ${count(stage.queue.held)} are held for readers` : "";
     const again = stage.restarts > 0 ? `; started again ${stage.restarts} times` : "";
@@ -150,7 +151,7 @@ export class Stages {
 
   refresh() {
     const { status, rates } = this.store;
-    this.table.hidden = this.key.hidden = status === null;
+    this.table.hidden = status === null;
     if (status === null) {
       setText(this.sentence, "Nothing has been heard of the stages yet.");
       return;
@@ -167,7 +168,9 @@ export class Stages {
       row.element.remove();
       this.rows.delete(name);
     }
-    setText(this.sentence, status.sentence ?? "");
+    const measured = status.stages.some((stage) => Number.isFinite(stage.computing));
+    this.key.hidden = !measured;
+    setText(this.sentence, status.sentence ?? (measured ? "" : "Rates as seen from here; the stages have not told theirs."));
     const lines = [...rates.stages].filter(([, y]) => y.some((rate) => rate > 0));
     this.chart.figure.hidden = lines.length === 0;
     this.chart.set(rates.at, lines.map(([name, y], i) => ({ name, colour: COLOURS[i % COLOURS.length], y })));
