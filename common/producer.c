@@ -485,10 +485,11 @@ static int answer_fetch(struct producer *self, const uint8_t *identity, size_t i
     return 0;
 }
 
-static int describe(const struct producer *self, zmq_msg_t *message)
+/* First frame that has not been made, as readers are told. */
+static uint64_t head_told(const struct producer *self)
 {
     bool grows = self->settings.produce != NULL && self->there != UINT64_MAX;
-    return message_write_stream(message, &self->info, self->base, grows ? self->there : self->head);
+    return grows ? self->there : self->head;
 }
 
 static int answer(struct producer *self, const uint8_t *identity, size_t identity_bytes, zmq_msg_t *request)
@@ -505,7 +506,7 @@ static int answer(struct producer *self, const uint8_t *identity, size_t identit
     switch (message.type) {
     case MESSAGE_DESCRIBE: {
         note_heard(self, message.who);
-        int status = describe(self, &reply);
+        int status = message_write_stream(&reply, &self->info, self->base, head_told(self));
         return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
     }
     case MESSAGE_FETCH:
@@ -544,7 +545,12 @@ static int show_stream(struct producer *self)
         return 0;
     }
     zmq_msg_t message;
-    int status = describe(self, &message);
+    char serves[256] = "";
+    size_t size = sizeof serves;
+    if (self->router == NULL || zmq_getsockopt(self->router, ZMQ_LAST_ENDPOINT, serves, &size) != 0) {
+        serves[0] = '\0';
+    }
+    int status = message_write_tapped(&message, &self->info, self->base, head_told(self), serves);
     if (status == 0) {
         tap_send(&self->tap, TAP_STREAM, &message);
     }

@@ -238,11 +238,11 @@ static int tell_prototypes(const struct layer_known *layer, const struct layer_k
     return status;
 }
 
-/* When something may be made again that took from begin_us until now. */
+/* When something may be made again that this thread has computed since begin_us of its time. */
 static int64_t pause_after(int64_t begin_us)
 {
-    const int64_t end_us = clock_us(), pause_ms = WORK_PAUSE * (end_us - begin_us) / 1000;
-    return end_us / 1000 + (pause_ms > LAYERS_PAUSE_MS ? pause_ms : LAYERS_PAUSE_MS);
+    const int64_t pause_ms = WORK_PAUSE * (clock_thread_us() - begin_us) / 1000;
+    return clock_ms() + (pause_ms > LAYERS_PAUSE_MS ? pause_ms : LAYERS_PAUSE_MS);
 }
 
 int layers_tell(struct layers *self, struct board *board)
@@ -251,14 +251,15 @@ int layers_tell(struct layers *self, struct board *board)
     for (size_t i = 0; i < self->n && status == LOOM_OK; i++) {
         struct layer_known *layer = &self->items[i];
         const struct layer_known *below = layers_below(self, layer);
-        int64_t begin_us = clock_us();
-        if (!layer->told_weights && begin_us / 1000 >= layer->weights_ms) {
+        const int64_t now_ms = clock_ms();
+        int64_t begin_us = clock_thread_us();
+        if (!layer->told_weights && now_ms >= layer->weights_ms) {
             status = tell_weights(layer, board);
             layer->told_weights = true;
             layer->weights_ms = pause_after(begin_us);
         }
-        begin_us = clock_us();
-        if (status == LOOM_OK && below != NULL && !layer->told_above && begin_us / 1000 >= layer->above_ms) {
+        begin_us = clock_thread_us();
+        if (status == LOOM_OK && below != NULL && !layer->told_above && now_ms >= layer->above_ms) {
             status = tell_coverage(layer, below, board);
             if (status == LOOM_OK) {
                 status = tell_prototypes(layer, below, board);

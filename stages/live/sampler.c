@@ -36,6 +36,11 @@ static void clear_stream(struct sampled *stream)
     }
 }
 
+void sampler_clear_stream(struct sampler *self, size_t s)
+{
+    clear_stream(&self->streams[s]);
+}
+
 void sampler_clear(struct sampler *self)
 {
     for (size_t s = 0; s < self->n; s++) {
@@ -61,11 +66,12 @@ static void drop_old(struct sampler *self)
     uint64_t first = 0;
     for (size_t s = 0; s < self->n; s++) {
         const struct sampled *stream = &self->streams[s];
-        first = stream->n > 0 && stream->blocks[0].seq > first ? stream->blocks[0].seq : first;
+        first =
+            stream->n > 0 && !stream->apart && stream->blocks[0].seq > first ? stream->blocks[0].seq : first;
     }
     for (size_t s = 0; s < self->n; s++) {
         struct sampled *stream = &self->streams[s];
-        while (stream->n > 1 && stream->blocks[0].seq + stream->blocks[0].n <= first) {
+        while (!stream->apart && stream->n > 1 && stream->blocks[0].seq + stream->blocks[0].n <= first) {
             drop_block(stream, 0);
         }
     }
@@ -168,10 +174,10 @@ size_t sampler_common(const struct sampler *self, bool all, bool fresh, size_t m
         size_t next = self->n;
         for (size_t s = 0; s < self->n; s++) {
             const struct sampled *stream = &self->streams[s];
-            if (stream->known && stream->n == 0 && all) {
+            if (stream->known && !stream->apart && stream->n == 0 && all) {
                 return 0;
             }
-            if (stream->n > 0 && !taken[s] &&
+            if (stream->n > 0 && !stream->apart && !taken[s] &&
                 (next == self->n || stream->blocks[0].seq < self->streams[next].blocks[0].seq)) {
                 next = s;
             }
@@ -206,8 +212,9 @@ size_t sampler_common(const struct sampler *self, bool all, bool fresh, size_t m
 
 /* ---- cutting ---- */
 
-static bool has(const struct sampled *stream, uint64_t seq, size_t n)
+bool sampler_has(const struct sampler *self, size_t s, uint64_t seq, size_t n)
 {
+    const struct sampled *stream = &self->streams[s];
     struct ranges ranges;
     ranges_of(&ranges, stream);
     for (size_t i = 0; i < ranges.n; i++) {
@@ -241,7 +248,7 @@ int sampler_cut(struct sampler *self, uint64_t seq, size_t n, struct clip *clip)
     *clip = (struct clip){.seq = seq, .n = n};
     for (size_t s = 0; s < self->n; s++) {
         struct sampled *stream = &self->streams[s];
-        if (!stream->known || !has(stream, seq, n)) {
+        if (!stream->known || !sampler_has(self, s, seq, n)) {
             continue;
         }
         struct clip_part *part = clip_add(clip, s, &stream->info);

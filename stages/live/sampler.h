@@ -25,6 +25,7 @@ struct sampled_block {
 
 struct sampled {
     bool known; /* described */
+    bool apart; /* its frames are asked for once those of the others are known */
     struct stream_info info;
     struct sampled_block blocks[SAMPLER_BLOCKS_MAX]; /* in the order they came */
     size_t n, bytes;
@@ -44,7 +45,13 @@ void sampler_describe(struct sampler *self, size_t s, const struct stream_info *
 void sampler_add(struct sampler *self, size_t s, uint64_t seq, uint64_t n, zmq_msg_t *message,
                  const uint8_t *const rows[STREAM_FIELDS_MAX]);
 
-/* The newest frames that streams have in common: at most `most`, of one pass, none that was cut before if `fresh`. all: of
+/* Whether a stream has all of these frames. */
+bool sampler_has(const struct sampler *self, size_t s, uint64_t seq, size_t n);
+
+/* Drop the blocks of one stream. */
+void sampler_clear_stream(struct sampler *self, size_t s);
+
+/* The newest frames that streams, those apart left out, have in common: at most `most`, of one pass, none that was cut before if `fresh`. all: of
  * every stream that is described; otherwise those are left out that have none in common with the others. Returns how
  * many, *seq is the first; 0: there are none. */
 size_t sampler_common(const struct sampler *self, bool all, bool fresh, size_t most, uint64_t *seq);

@@ -16,58 +16,22 @@
 #include "log.h"
 #include "message.h"
 #include "sampler.h"
+#include "taps_parts.h"
 
 #define NICENESS 10     /* those who train go first */
 #define DATA_HWM 32     /* messages of frames queued here for each tap */
 #define OTHER_HWM 4     /* of weights and the rest */
-#define GRACE_MS 300    /* after a clip was due: then fewer frames than wanted will do */
-#define ALL_MS 1500     /* as long, clips wait for a stream that has none of the others' frames */
-#define GIVE_UP_MS 5000 /* as long, frames are waited for that streams have in common */
 #define WEIGHTS_MS 2000 /* between two looks at a layer's weights */
-#define SLOW_WORK 50    /* times as long as a clip took to make, until the next */
 #define TICK_MS 250     /* at most between two looks around */
 #define IDLE_MS 1000    /* and while nobody looks */
 
-struct tapped {
-    void *data, *other;                                     /* SUB: frames; everything else */
-    char name[STREAM_NAME_BYTES], stage[STREAM_NAME_BYTES]; /* "": nothing has come yet */
-    size_t stream; /* in the scene and the sampler; CLIP_STREAMS_MAX: not described yet */
-    bool looks_at_data, looks_at_weights;
-    int64_t weights_ms; /* when weights are due */
-    uint64_t refused;   /* messages that were of no use */
-    /* for taps_status, under the lock: */
-    struct stream_info info;
-    uint64_t frame; /* frames done, as last heard */
-    int64_t frame_ms;
-    double rate;
-    uint64_t pass;
-    struct status_metric metrics[STREAM_METRICS_MAX];
-    size_t n_metrics;
-};
-
-struct taps {
-    struct scene *scene;
-    struct tapped taps[CLIP_STREAMS_MAX];
-    size_t n;
-    struct sampler sampler;
-    struct message message; /* large */
-    bool sampling;
-    int64_t began_ms, due_ms;
-    int64_t status_ms;
-    pthread_mutex_t lock;
-    pthread_t thread;
-    bool running;
-    atomic_bool over;
-};
-
-static void subscribe(void *socket, bool on, const char *topic)
+void taps_subscribe(void *socket, bool on, const char *topic)
 {
     const int failed = zmq_setsockopt(socket, on ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE, topic, strlen(topic));
     (void)failed; /* only for lack of memory; then it is tried again with the next clip */
 }
 
-/* A message came that is of no use: said the 1st, 2nd, 4th, 8th time. */
-static void refuse(struct tapped *tap)
+void taps_refuse(struct tapped *tap)
 {
     tap->refused++;
     if ((tap->refused & (tap->refused - 1)) == 0) {
@@ -137,6 +101,7 @@ static void take_stream(struct taps *self, struct tapped *tap)
     pthread_mutex_lock(&self->lock);
     tap->info = *info;
     pthread_mutex_unlock(&self->lock);
+    snprintf(tap->serves, sizeof tap->serves, "%s", self->message.serves);
     tap->stream = scene_add_stream(self->scene, info);
     if (tap->stream < CLIP_STREAMS_MAX) {
         sampler_describe(&self->sampler, tap->stream, info);
@@ -168,7 +133,7 @@ static int take_weights(struct taps *self, struct tapped *tap)
     const int status = scene_take_weights(self->scene, &layer, data);
     free(data);
     if (tap->looks_at_weights) { /* one is enough */
-        subscribe(tap->other, false, "weights");
+        taps_subscribe(tap->other, false, "weights");
         tap->looks_at_weights = false;
         tap->weights_ms = clock_ms() + WEIGHTS_MS;
     }
@@ -196,25 +161,27 @@ static void take_data(struct taps *self, struct tapped *tap, zmq_msg_t *payload)
     const struct message *message = &self->message;
     const uint8_t *rows[STREAM_FIELDS_MAX] = {NULL};
     struct sampled *sampled = tap->stream < CLIP_STREAMS_MAX ? &self->sampler.streams[tap->stream] : NULL;
+    const bool asked = sampled != NULL && sampled->apart;
     if (sampled == NULL || !self->sampling || strcmp(message->info.id, sampled->info.id) != 0) {
         if (sampled != NULL && self->sampling) { /* another stream now: ask what it is */
-            subscribe(tap->other, false, "stream");
-            subscribe(tap->other, true, "stream");
+            taps_subscribe(tap->other, false, "stream");
+            taps_subscribe(tap->other, true, "stream");
         }
         zmq_msg_close(payload);
         return;
     }
     if (message_rows(message, &sampled->info, rows) < 0) {
-        refuse(tap);
+        taps_refuse(tap);
         zmq_msg_close(payload);
         return;
     }
-    note_frame(self, tap, message->seq + message->n);
+    if (!asked) {
+        note_frame(self, tap, message->seq + message->n);
+    }
     sampler_add(&self->sampler, tap->stream, message->seq, message->n, payload, rows);
 }
 
-/* Takes the payload over. */
-static void take_message(struct taps *self, struct tapped *tap, zmq_msg_t *payload)
+void taps_take_message(struct taps *self, struct tapped *tap, zmq_msg_t *payload)
 {
     int status = message_read(&self->message, zmq_msg_data(payload), zmq_msg_size(payload));
     if (status == 0 && self->message.type == MESSAGE_DATA) {
@@ -229,7 +196,7 @@ static void take_message(struct taps *self, struct tapped *tap, zmq_msg_t *paylo
         take_metrics(self, tap);
     }
     if (status < 0) {
-        refuse(tap);
+        taps_refuse(tap);
     }
     zmq_msg_close(payload);
 }
@@ -248,80 +215,8 @@ static void receive(struct taps *self, struct tapped *tap, void *socket)
             zmq_msg_close(&payload);
             return;
         }
-        take_message(self, tap, &payload);
+        taps_take_message(self, tap, &payload);
     }
-}
-
-/* ---- clips ---- */
-
-static void look_at_data(struct taps *self, bool on)
-{
-    for (size_t i = 0; i < self->n; i++) {
-        struct tapped *tap = &self->taps[i];
-        if (tap->looks_at_data != on && (!on || tap->stream < CLIP_STREAMS_MAX)) {
-            subscribe(tap->data, on, "data");
-            tap->looks_at_data = on;
-        }
-    }
-    self->sampling = on;
-    if (!on) {
-        sampler_clear(&self->sampler);
-    }
-}
-
-/* Cut n frames and hang them on the board. */
-static int emit(struct taps *self, uint64_t seq, size_t n, const struct board_wants *wants)
-{
-    const int64_t begin_us = clock_us();
-    struct clip clip;
-    struct said *message = NULL;
-    int status = sampler_cut(&self->sampler, seq, n, &clip);
-    if (status == 0) {
-        status = scene_take_clip(self->scene, &clip, &message);
-    }
-    if (status == 0) {
-        board_publish(self->scene->board, BOARD_CLIP, "", &message);
-    }
-    const int64_t end_us = clock_us(), pause_ms = SLOW_WORK * (end_us - begin_us) / 1000;
-    self->due_ms = end_us / 1000 + (pause_ms > wants->clip_ms ? pause_ms : wants->clip_ms);
-    return status;
-}
-
-static int sample(struct taps *self, const struct board_wants *wants)
-{
-    const int64_t now_ms = clock_ms();
-    uint64_t seq = 0;
-    if (self->due_ms > now_ms + wants->clip_ms * 2) {
-        self->due_ms = now_ms + wants->clip_ms; /* somebody wants them quicker than was thought */
-    }
-    if (!self->sampling) {
-        if (now_ms >= self->due_ms) {
-            look_at_data(self, true);
-            self->began_ms = now_ms;
-        }
-        return 0;
-    }
-    look_at_data(self, true); /* streams that have been described meanwhile */
-    const bool all = now_ms - self->began_ms < ALL_MS;
-    size_t n = sampler_common(&self->sampler, true, true, ASK_FRAMES_MAX, &seq);
-    if (n == 0 && !all) {
-        n = sampler_common(&self->sampler, false, true, ASK_FRAMES_MAX, &seq);
-    }
-    if (now_ms < self->due_ms) {
-        return 0;
-    }
-    int status = 0;
-    if (n == ASK_FRAMES_MAX) {
-        status = emit(self, seq, n, wants);
-        look_at_data(self, false);
-    } else if (n > 0 && now_ms - self->began_ms >= GRACE_MS && now_ms - self->due_ms >= GRACE_MS) {
-        status = emit(self, seq, n, wants); /* slow ones: go on listening */
-        self->began_ms = now_ms;
-    } else if (now_ms - self->began_ms >= GIVE_UP_MS) {
-        look_at_data(self, false);
-        self->due_ms = now_ms + wants->clip_ms;
-    }
-    return status;
 }
 
 /* ---- the thread ---- */
@@ -354,7 +249,7 @@ static void look_at_weights(struct taps *self, bool wanted)
     for (size_t i = 0; i < self->n; i++) {
         struct tapped *tap = &self->taps[i];
         if (tap->looks_at_weights != wanted && (!wanted || now_ms >= tap->weights_ms)) {
-            subscribe(tap->other, wanted, "weights");
+            taps_subscribe(tap->other, wanted, "weights");
             tap->looks_at_weights = wanted;
         }
     }
@@ -368,11 +263,11 @@ static int turn(struct taps *self, bool *anybody)
     *anybody = wants.viewers > 0;
     look_at_weights(self, wants.viewers > 0 && wants.weights);
     if (wants.viewers == 0 && self->sampling) {
-        look_at_data(self, false);
+        taps_stop_sampling(self);
         board_withdraw(self->scene->board, BOARD_CLIP, "");
     }
     if (status == 0 && wants.viewers > 0) {
-        status = sample(self, &wants);
+        status = taps_sample(self, &wants);
     }
     if (status == 0 && wants.viewers > 0) {
         taps_status(self, &made_up);
@@ -388,18 +283,22 @@ static void *look(void *argument)
     bool anybody = false;
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     while (!atomic_load(&self->over)) {
-        zmq_pollitem_t items[2 * CLIP_STREAMS_MAX + 1];
+        zmq_pollitem_t items[3 * CLIP_STREAMS_MAX + 1];
         int n = 0;
         items[n++] = (zmq_pollitem_t){.fd = board_fd(self->scene->board), .events = ZMQ_POLLIN};
         for (size_t i = 0; i < self->n; i++) {
             items[n++] = (zmq_pollitem_t){.socket = self->taps[i].other, .events = ZMQ_POLLIN};
             items[n++] = (zmq_pollitem_t){.socket = self->taps[i].data, .events = ZMQ_POLLIN};
+            if (self->taps[i].source != NULL) {
+                items[n++] = (zmq_pollitem_t){.socket = self->taps[i].source, .events = ZMQ_POLLIN};
+            }
         }
         zmq_poll(items, n, anybody ? TICK_MS : IDLE_MS);
         board_clear_fd(self->scene->board);
         for (size_t i = 0; i < self->n; i++) {
             receive(self, &self->taps[i], self->taps[i].other);
             receive(self, &self->taps[i], self->taps[i].data);
+            taps_receive_fetched(self, &self->taps[i]);
         }
         if (turn(self, &anybody) < 0) {
             log_warning("live page: %s", error_message());
@@ -427,10 +326,12 @@ int taps_new(struct taps **self_p, struct scene *scene, struct endpoint_context 
         return error_set(LOOM_EINTERNAL, "no memory for the live page");
     }
     self->scene = scene;
+    self->endpoints = endpoints;
     pthread_mutex_init(&self->lock, NULL);
     int status = 0;
     for (size_t i = 0; i < n && i < CLIP_STREAMS_MAX && status == 0; i++) {
         struct tapped *tap = &self->taps[self->n++];
+        tap->endpoint = taps[i];
         tap->stream = CLIP_STREAMS_MAX;
         tap->rate = NAN;
         tap->info.total = UINT64_MAX;
@@ -439,8 +340,8 @@ int taps_new(struct taps **self_p, struct scene *scene, struct endpoint_context 
             status = endpoint_connect(endpoints, &tap->data, ZMQ_SUB, taps[i], DATA_HWM, MESSAGE_REPLY_MAX);
         }
         if (status == 0) {
-            subscribe(tap->other, true, "stream");
-            subscribe(tap->other, true, "metrics");
+            taps_subscribe(tap->other, true, "stream");
+            taps_subscribe(tap->other, true, "metrics");
         }
     }
     if (status == 0) {
@@ -467,6 +368,7 @@ void taps_destroy(struct taps **self_p)
     for (size_t i = 0; i < self->n; i++) {
         endpoint_close(&self->taps[i].data);
         endpoint_close(&self->taps[i].other);
+        endpoint_close(&self->taps[i].source);
     }
     pthread_mutex_destroy(&self->lock);
     free(self);
