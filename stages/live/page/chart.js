@@ -19,7 +19,8 @@ export function linearTicks(low, high, n) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= raw * 0.999);
   const ticks = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) ticks.push(Number((k * step).toPrecision(12)));
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++)
+    ticks.push(Number((k * step).toPrecision(12)));
   return ticks;
 }
 
@@ -59,11 +60,26 @@ function axisOf(lists, fromZero) {
 }
 
 export class Chart {
-  /** `title`; `fromZero`: the scale begins with 0 in any case; `xText(x)`: the text of a place on the x axis; `height` in CSS pixels; `data`: data- attributes of its canvas. */
-  constructor({ title, fromZero = false, xText = (x) => `pass ${x}`, xTick = String, height = 92, whole = true, data = {} }) {
+  /**
+   * `title`; `fromZero`: the scale begins with 0 in any case; `xText(x)`: what a place on the x axis is called, `xTick(x)`: its
+   * tick, `whole`: only whole numbers have one; `height` in CSS pixels; `data`: data- attributes of the canvas.
+   */
+  constructor({
+    title,
+    fromZero = false,
+    xText = (x) => `pass ${x}`,
+    xTick = String,
+    height = 92,
+    whole = true,
+    data = {},
+  }) {
     Object.assign(this, { title, fromZero, xText, xTick, whole, x: [], lines: [], pointed: null, place: null });
     this.legend = el("span", { class: "legend" });
-    const tools = el("span", { class: "tools" }, iconButton("save", `Save ${title} as PNG`, () => savePicture(this.figure, title)));
+    const tools = el(
+      "span",
+      { class: "tools" },
+      iconButton("save", `Save ${title} as PNG`, () => savePicture(this.figure, title)),
+    );
     this.canvas = el("canvas", { class: "chart", role: "img", "aria-label": title, data });
     this.canvas.style.height = `${height}px`;
     this.frame = el("div", { class: "frame" }, this.canvas, tools);
@@ -113,7 +129,7 @@ export class Chart {
 
   pointAt(event) {
     if (!this.plot || this.x.length === 0) return;
-    const x = this.plot.xOf((event.clientX - this.canvas.getBoundingClientRect().left));
+    const x = this.plot.xOf(event.clientX - this.canvas.getBoundingClientRect().left);
     let best = 0;
     this.x.forEach((value, i) => {
       if (Math.abs(value - x) < Math.abs(this.x[best] - x)) best = i;
@@ -143,10 +159,22 @@ export class Chart {
     context.scale(density, density);
     context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
     context.lineWidth = 1;
-    const left = axisOf(this.lines.filter((line) => !line.right).map((line) => line.y), this.fromZero);
-    const right = axisOf(this.lines.filter((line) => line.right).map((line) => line.y), this.fromZero);
-    const widest = (axis) => (axis ? Math.max(...axis.ticks.map((tick) => context.measureText(number(tick)).width)) : 0);
-    const area = { x0: Math.max(26, widest(left) + 8), x1: box.width - (right ? widest(right) + 8 : 6), y0: 6, y1: box.height - 17 };
+    const left = axisOf(
+      this.lines.filter((line) => !line.right).map((line) => line.y),
+      this.fromZero,
+    );
+    const right = axisOf(
+      this.lines.filter((line) => line.right).map((line) => line.y),
+      this.fromZero,
+    );
+    const widest = (axis) =>
+      axis ? Math.max(...axis.ticks.map((tick) => context.measureText(number(tick)).width)) : 0;
+    const area = {
+      x0: Math.max(26, widest(left) + 8),
+      x1: box.width - (right ? widest(right) + 8 : 6),
+      y0: 6,
+      y1: box.height - 17,
+    };
     this.drawX(context, area);
     if (left) this.drawAxis(context, area, left, false);
     if (right) this.drawAxis(context, area, right, true);

@@ -8,7 +8,14 @@ export class Controls {
   /** `element` is the row as it stands in the page; `player` what it controls. */
   constructor(element, player) {
     const find = (name) => element.querySelector(`[data-do=${name}]`);
-    Object.assign(this, { element, player, toggle: find("toggle"), slider: find("seek"), speed: find("speed"), said: find("said") });
+    Object.assign(this, {
+      element,
+      player,
+      toggle: find("toggle"),
+      slider: find("seek"),
+      speed: find("speed"),
+      said: find("said"),
+    });
     this.marks = find("marks");
     this.icons = { play: icon("play"), pause: icon("pause") };
     find("back").append(icon("back"));

@@ -27,7 +27,8 @@ const ICONS = {
   back: "M4 3h1.8v10H4zM13 3v10L6.5 8z",
   forward: "M10.200 3H12v10h-1.800zM3 3l6.500 5L3 13z",
   save: "M7.300 2h1.400v6.200l2.300-2.300 1 1L8 10.900 4 6.900l1-1 2.300 2.300zM3 12.400h10v1.400H3z",
-  enlarge: "M9.500 2.500h4v4h-1.400V4.900L9.300 7.700l-1-1 2.800-2.800H9.500zM6.500 13.500h-4v-4h1.400v1.600l2.800-2.800 1 1-2.800 2.800h1.600z",
+  enlarge:
+    "M9.500 2.500h4v4h-1.400V4.900L9.300 7.700l-1-1 2.800-2.800H9.500zM6.500 13.500h-4v-4h1.400v1.600l2.800-2.800 1 1-2.800 2.800h1.600z",
   close: "M4 3l4 4 4-4 1 1-4 4 4 4-1 1-4-4-4 4-1-1 4-4-4-4z",
 };
 
@@ -67,7 +68,11 @@ export function number(value, digits = 3) {
     return `${mantissa === "1" ? "" : `${mantissa}\u00b7`}10${raised}`;
   }
   if (size >= 10 ** Math.min(digits, 3)) return grouped.format(value).replace("-", "\u2212");
-  return value.toPrecision(digits).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "").replace("-", "\u2212");
+  return value
+    .toPrecision(digits)
+    .replace(/(\.\d*?)0+$/, "$1")
+    .replace(/\.$/, "")
+    .replace("-", "\u2212");
 }
 
 /** Seconds as 0:07, 12:34 or 3:02:01. */

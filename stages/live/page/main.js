@@ -43,8 +43,17 @@ class App {
       changed: () => (this.moved = true),
     });
     this.player.playing = !still.matches; // where motion is not wanted, the picture waits for the key
-    this.stages = new Stages(this.store, { table: $("stages"), key: $("shares"), sentence: $("sentence"), chart: $("rates") });
-    this.curves = new Curves(this.store, { place: (kind) => this.place(kind), more: $("more-curves"), table: $("numbers") });
+    this.stages = new Stages(this.store, {
+      table: $("stages"),
+      key: $("shares"),
+      sentence: $("sentence"),
+      chart: $("rates"),
+    });
+    this.curves = new Curves(this.store, {
+      place: (kind) => this.place(kind),
+      more: $("more-curves"),
+      table: $("numbers"),
+    });
     this.unit = new UnitPanel($("unit"), this);
     this.controls = new Controls($("controls"), this.player);
     this.connection = new Connection({
@@ -117,8 +126,11 @@ class App {
     setText($("connection"), texts[state]);
     $("connection").dataset.state = state;
     $("lost").hidden = state !== "waiting";
-    const why = reason ? `The server closed the connection: ${reason.replace(/\.$/, "")}.` : "There is no connection to the server.";
-    if (state === "waiting") setText($("lost-text"), `${why} What you see is the last that came. Trying again in ${wait_s} s.`);
+    const why = reason
+      ? `The server closed the connection: ${reason.replace(/\.$/, "")}.`
+      : "There is no connection to the server.";
+    if (state === "waiting")
+      setText($("lost-text"), `${why} What you see is the last that came. Trying again in ${wait_s} s.`);
     if (state === "open") this.want();
   }
 
@@ -240,7 +252,12 @@ class App {
 
   writeParameters(parameters) {
     const text = Object.entries(parameters ?? {})
-      .map(([stage, values]) => `${stage}: ${Object.entries(values ?? {}).map(([name, value]) => `${name} ${value}`).join(", ")}`)
+      .map(
+        ([stage, values]) =>
+          `${stage}: ${Object.entries(values ?? {})
+            .map(([name, value]) => `${name} ${value}`)
+            .join(", ")}`,
+      )
       .join("\n");
     $("parameters-box").hidden = text === "";
     setText($("parameters"), text);

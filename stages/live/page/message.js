@@ -21,7 +21,8 @@ function lengthOf(name, shape) {
  * `buffer` (an ArrayBuffer) without copying.
  */
 export function decode(buffer) {
-  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength < 4) throw new Error("a message is too short for its length");
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength < 4)
+    throw new Error("a message is too short for its length");
   const size = new DataView(buffer).getUint32(0, true);
   if (size > buffer.byteLength - 4) throw new Error(`a message of ${buffer.byteLength} bytes claims a head of ${size}`);
   if ((4 + size) % ALIGN !== 0) throw new Error(`a head of ${size} bytes is not padded`);

@@ -32,8 +32,32 @@ const CIVIDIS =
   "f0d846f1d945f2da44f3db42f5dc41f6dd3ff7de3ef8df3cf9e03afbe138fce236fde334fee434fee535fee636fee838";
 
 // Stops of diverging maps, blue below zero and red above: after ColorBrewer's RdBu, and after Crameri's berlin on a dark page.
-const ON_DARK = ["9eb0ff", "5ca4db", "2e7799", "1a4457", "121b21", "141416", "2a0f04", "501903", "8b402b", "c7776c", "ffadad"];
-const ON_LIGHT = ["053061", "2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b", "67001f"];
+const ON_DARK = [
+  "9eb0ff",
+  "5ca4db",
+  "2e7799",
+  "1a4457",
+  "121b21",
+  "141416",
+  "2a0f04",
+  "501903",
+  "8b402b",
+  "c7776c",
+  "ffadad",
+];
+const ON_LIGHT = [
+  "053061",
+  "2166ac",
+  "4393c3",
+  "92c5de",
+  "d1e5f0",
+  "f7f7f7",
+  "fddbc7",
+  "f4a582",
+  "d6604d",
+  "b2182b",
+  "67001f",
+];
 
 const channels = (hex, i) => [0, 2, 4].map((at) => parseInt(hex.slice(6 * i + at, 6 * i + at + 2), 16));
 // As ImageData wants it in one 32-bit word: red in the lowest byte, opaque.

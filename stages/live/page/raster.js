@@ -24,16 +24,21 @@ export function repaintAll(name = map) {
 
 /** The colour of a variable of the style sheet. */
 export function themed(name) {
-  if (!variables.has(name)) variables.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  if (!variables.has(name))
+    variables.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
   return variables.get(name);
 }
 
 export class Raster {
   /**
-   * `title`; `width`, `height` in cells; `signed`: zero in the middle of a diverging map; `plain`: always grey; `data`: data- attributes of the canvas;
+   * `title`; `width`, `height` in cells; `signed`: zero in the middle of a diverging map; `plain`: always grey; `data`: data-
+   * attributes of the canvas; `scale` false: no colour bar.
+   *
    * `grid` [x, y]: units lie on this grid over the picture and can be chosen; then `describe(unit)` is the text for one that is
-   * pointed at and `pick(unit)` is called when it is chosen; `mark(over)` draws on top, with over.box(unit, colour, width) and
-   * over.line(points, colour, width) in cells; a point is [x, y, begins a new line]. `scale` false: no colour bar. `wide`: of a whole column's width.
+   * pointed at and `pick(unit)` is called when it is chosen.
+   *
+   * `mark(over)` draws on top, in cells: over.box(unit, colour, width), over.rectangle(x, y, w, h, colour, width) and
+   * over.line(points, colour, width), where a point is [x, y, whether a new line begins there].
    */
   constructor(options) {
     Object.assign(this, { signed: false, grid: null, scale: true, data: {} }, options);
@@ -61,10 +66,17 @@ export class Raster {
     this.canvas = el("canvas", { class: "cells", role: "img", "aria-label": this.title, data: this.data });
     this.over = el("canvas", { class: "over", "aria-hidden": "true" });
     this.frame = el("div", { class: "frame" }, this.canvas, this.over, controls);
-    const caption = el("figcaption", {}, el("span", { class: "title", text: this.title }), this.note, this.scaleBox);
+    this.head = el("span", { class: "title", text: this.title });
+    const caption = el("figcaption", {}, this.head, this.note, this.scaleBox);
     this.figure = el("figure", { class: "raster" + (this.grid ? " units" : "") }, caption, this.frame);
     this.cells = el("canvas"); // one pixel a cell
     if (this.grid) this.listen();
+  }
+
+  retitle(title) {
+    this.title = title;
+    setText(this.head, title);
+    this.canvas.setAttribute("aria-label", title);
   }
 
   /** Cells of the picture; the canvases follow. */
@@ -106,7 +118,9 @@ export class Raster {
    */
   paint(values, { max, says = max, order = null, limits = null, data = {} }) {
     this.last = [values, { max, says, order, limits, data }];
-    const table = this.signed ? signedColours(document.documentElement.dataset.theme) : colours(this.plain ? "grey" : map);
+    const table = this.signed
+      ? signedColours(document.documentElement.dataset.theme)
+      : colours(this.plain ? "grey" : map);
     const one = max > 0 ? 255 / max : 0;
     for (let cell = 0; cell < this.pixels.length; cell++) {
       const at = order ? order[cell] : cell;
@@ -149,7 +163,9 @@ export class Raster {
       context.lineWidth = width * density;
       context.lineJoin = "round";
       context.beginPath();
-      points.forEach(([x, y, cut], i) => (i === 0 || cut ? context.moveTo(x * sx, y * sy) : context.lineTo(x * sx, y * sy)));
+      points.forEach(([x, y, cut], i) =>
+        i === 0 || cut ? context.moveTo(x * sx, y * sy) : context.lineTo(x * sx, y * sy),
+      );
       context.stroke();
     };
     const rectangle = (x, y, w, h, colour, width = 1.5) => {
@@ -183,14 +199,18 @@ export class Raster {
 
   /** Write again what is said of the unit pointed at. */
   renote() {
-    if (this.grid) setText(this.note, this.pointed === null ? "" : (this.describe?.(this.pointed) ?? `unit ${this.pointed}`));
+    if (this.grid)
+      setText(this.note, this.pointed === null ? "" : (this.describe?.(this.pointed) ?? `unit ${this.pointed}`));
   }
 
   listen() {
     const [x, y] = this.grid;
     this.frame.tabIndex = 0;
     this.frame.setAttribute("role", "application");
-    this.frame.setAttribute("aria-label", `${this.title}: ${x} by ${y} units. Arrow keys point at a unit, Enter opens it.`);
+    this.frame.setAttribute(
+      "aria-label",
+      `${this.title}: ${x} by ${y} units. Arrow keys point at a unit, Enter opens it.`,
+    );
     this.frame.addEventListener("pointermove", (event) => this.point(this.unitAt(event)));
     this.frame.addEventListener("pointerleave", () => this.point(null));
     this.frame.addEventListener("blur", () => this.point(null));

@@ -11,7 +11,12 @@ const TABLE_ROWS = 200; // newest passes in the table of numbers
 // column of streams of a kind; without it, below with all others.
 const CHARTS = [
   { title: "Reconstruction error", left: ["reconstruction_error"], place: "frames" },
-  { title: "Interpolation error, participation", left: ["interpolation_error"], right: ["participation_ratio"], place: "run" },
+  {
+    title: "Interpolation error, participation",
+    left: ["interpolation_error"],
+    right: ["participation_ratio"],
+    place: "run",
+  },
   { title: "Homogeneity", left: ["homogeneity"], place: "run" },
   { title: "Dead units", left: ["dead_units"], place: "codes" },
   { title: "Error of the active code", left: ["active_code_error"] },
@@ -39,7 +44,9 @@ export class Curves {
     const known = new Set(CHARTS.flatMap((chart) => [...chart.left, ...(chart.right ?? [])]));
     const names = new Set([...this.store.series.values()].flatMap((series) => Object.keys(series.values)));
     const others = [...names].filter((name) => !known.has(name)).map((name) => ({ title: words(name), left: [name] }));
-    return [...CHARTS, ...others].filter((chart) => [...chart.left, ...(chart.right ?? [])].some((name) => names.has(name)));
+    return [...CHARTS, ...others].filter((chart) =>
+      [...chart.left, ...(chart.right ?? [])].some((name) => names.has(name)),
+    );
   }
 
   refresh() {
@@ -84,12 +91,27 @@ export class Curves {
     if (!this.table.open) return;
     const tables = [...this.store.series].map(([stage, { passes, values }]) => {
       const names = Object.keys(values);
-      const head = el("tr", {}, ...["pass", ...names.map((name) => words(name))].map((text) => el("th", { scope: "col", text })));
+      const head = el(
+        "tr",
+        {},
+        ...["pass", ...names.map((name) => words(name))].map((text) => el("th", { scope: "col", text })),
+      );
       const rows = passes
-        .map((pass, i) => el("tr", {}, el("th", { scope: "row", text: pass }), ...names.map((name) => el("td", { text: number(values[name][i]) }))))
+        .map((pass, i) =>
+          el(
+            "tr",
+            {},
+            el("th", { scope: "row", text: pass }),
+            ...names.map((name) => el("td", { text: number(values[name][i]) })),
+          ),
+        )
         .slice(-TABLE_ROWS)
         .reverse();
-      return el("div", { class: "scroll" }, el("table", {}, el("caption", { text: stage }), el("thead", {}, head), el("tbody", {}, ...rows)));
+      return el(
+        "div",
+        { class: "scroll" },
+        el("table", {}, el("caption", { text: stage }), el("thead", {}, head), el("tbody", {}, ...rows)),
+      );
     });
     this.table.querySelector(".tables").replaceChildren(...tables);
   }
@@ -98,7 +120,9 @@ export class Curves {
 /** A row of the table of stages. */
 class StageRow {
   constructor(name) {
-    this.cells = Object.fromEntries(["kind", "rate", "busy", "pass", "of", "state"].map((part) => [part, el("span", { class: part })]));
+    this.cells = Object.fromEntries(
+      ["kind", "rate", "busy", "pass", "of", "state"].map((part) => [part, el("span", { class: part })]),
+    );
     this.parts = ["computing", "input", "output"].map((part) => el("i", { class: part }));
     this.bar = el("span", { class: "shares", role: "img" }, ...this.parts);
     const { kind, rate, busy, pass, of, state } = this.cells;
@@ -116,7 +140,9 @@ class StageRow {
 
   write(stage, limits) {
     const percent = (share) => `${Math.round(100 * share)}%`;
-    const shares = [stage.computing, stage.waiting_input, stage.waiting_output].map((share) => (Number.isFinite(share) ? share : 0));
+    const shares = [stage.computing, stage.waiting_input, stage.waiting_output].map((share) =>
+      Number.isFinite(share) ? share : 0,
+    );
     this.element.classList.toggle("limits", limits);
     this.element.dataset.state = stage.state;
     setText(this.cells.kind, stage.kind === stage.name ? "" : (stage.kind ?? ""));
@@ -134,7 +160,9 @@ class StageRow {
     setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(pass)}` : `frame ${count(stage.frame)}`);
     setText(this.cells.of, stage.passes > 0 ? `of ${count(stage.passes)}` : "");
     this.progress.firstChild.style.width = stage.frames > 0 ? percent(stage.frame / stage.frames) : "0";
-    const queue = stage.queue ? `; ${count(stage.queue.input)} frames wait at its input, ${count(stage.queue.held)} are held for readers` : "";
+    const queue = stage.queue
+      ? `; ${count(stage.queue.input)} frames wait at its input, ${count(stage.queue.held)} are held for readers`
+      : "";
     const again = stage.restarts > 0 ? `; started again ${stage.restarts} times` : "";
     this.element.title = `${stage.name}: frame ${count(stage.frame)} of ${count(stage.frames)}${queue}${again}`;
   }
@@ -144,7 +172,14 @@ class StageRow {
 export class Stages {
   constructor(store, { table, key, sentence, chart }) {
     Object.assign(this, { store, table, key, sentence, rows: new Map() });
-    this.chart = new Chart({ title: "Frames/s", fromZero: true, xText: (x) => duration(x), xTick: duration, whole: false, data: { metric: "rate" } });
+    this.chart = new Chart({
+      title: "Frames/s",
+      fromZero: true,
+      xText: (x) => duration(x),
+      xTick: duration,
+      whole: false,
+      data: { metric: "rate" },
+    });
     this.chart.figure.classList.add("many");
     chart.append(this.chart.figure);
   }
@@ -170,9 +205,15 @@ export class Stages {
     }
     const measured = status.stages.some((stage) => Number.isFinite(stage.computing));
     this.key.hidden = !measured;
-    setText(this.sentence, status.sentence ?? (measured ? "" : "Rates as seen from here; the stages have not told theirs."));
+    setText(
+      this.sentence,
+      status.sentence ?? (measured ? "" : "Rates as seen from here; the stages have not told theirs."),
+    );
     const lines = [...rates.stages].filter(([, y]) => y.some((rate) => rate > 0));
     this.chart.figure.hidden = lines.length === 0;
-    this.chart.set(rates.at, lines.map(([name, y], i) => ({ name, colour: COLOURS[i % COLOURS.length], y })));
+    this.chart.set(
+      rates.at,
+      lines.map(([name, y], i) => ({ name, colour: COLOURS[i % COLOURS.length], y })),
+    );
   }
 }

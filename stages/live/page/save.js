@@ -22,7 +22,12 @@ function paintBox(context, style, box) {
     const width = parseFloat(style[`border${side}Width`]);
     if (!width || style[`border${side}Style`] === "none") continue;
     context.fillStyle = style[`border${side}Color`];
-    context.fillRect(box.left + x * (box.width - width), box.top + y * (box.height - width), w ? box.width : width, h ? box.height : width);
+    context.fillRect(
+      box.left + x * (box.width - width),
+      box.top + y * (box.height - width),
+      w ? box.width : width,
+      h ? box.height : width,
+    );
   }
 }
 
@@ -39,7 +44,8 @@ function paintText(context, node, style) {
     const size = context.measureText(word[0]);
     // A canvas knows no tabular digits: spread the word over the width that it has on the page.
     context.letterSpacing = `${(box.width - size.width) / word[0].length}px`;
-    const ascent = size.fontBoundingBoxAscent + (box.height - size.fontBoundingBoxAscent - size.fontBoundingBoxDescent) / 2;
+    const ascent =
+      size.fontBoundingBoxAscent + (box.height - size.fontBoundingBoxAscent - size.fontBoundingBoxDescent) / 2;
     if (box.width > 0) context.fillText(word[0], box.left, box.top + ascent);
   }
 }
@@ -58,7 +64,8 @@ function paintElement(context, node, scale) {
   }
   for (const child of node.childNodes) {
     if (child.nodeType === Node.TEXT_NODE) paintText(context, child, style);
-    else if (child.nodeType === Node.ELEMENT_NODE && !(child instanceof SVGElement)) paintElement(context, child, scale);
+    else if (child.nodeType === Node.ELEMENT_NODE && !(child instanceof SVGElement))
+      paintElement(context, child, scale);
   }
 }
 
@@ -82,7 +89,11 @@ export function drawPage(root) {
 /** Save `root` as PNG; its name comes from the run, `title` and the frame shown (body's data-run and data-seq). */
 export function savePicture(root, title) {
   const { run, seq } = document.body.dataset;
-  const name = [run, title, seq].filter(Boolean).join("-").toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  const name = [run, title, seq]
+    .filter(Boolean)
+    .join("-")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-");
   drawPage(root).toBlob((blob) => {
     const url = URL.createObjectURL(blob);
     const link = el("a", { href: url, download: `${name}.png` });

@@ -43,10 +43,14 @@ class WeightMap {
   constructor(section, { kind, title, own }) {
     Object.assign(this, { section, kind, title });
     this.empty = el("p", { class: "empty", text: `${title}: nothing has come yet.` });
-    section.element.append(this.empty);
     this.own = settings.get(`own.${kind}`, "no") === "yes";
     this.choice = own
-      ? el("label", { class: "choice" }, el("input", { type: "checkbox", on: { change: (event) => this.choose(event) } }), " each unit its own scale")
+      ? el(
+          "label",
+          { class: "choice" },
+          el("input", { type: "checkbox", on: { change: (event) => this.choose(event) } }),
+          " each unit its own scale",
+        )
       : null;
     if (this.choice) this.choice.firstChild.checked = this.own;
   }
@@ -281,7 +285,13 @@ export class CodesSection extends Section {
     const grid = { width: x, height: y, grid: [x, y], pick: (unit) => app.openUnit(stream.name, unit) };
     const chosen = ({ box }) => box(app.chosen(stream.name), themed("--mark"), 2);
     this.winners = this.add(
-      new Raster({ ...grid, title: "Winners", data: { stream: stream.name, what: "winners" }, describe: (u) => this.say(this.won, u), mark: chosen }),
+      new Raster({
+        ...grid,
+        title: "Winners",
+        data: { stream: stream.name, what: "winners" },
+        describe: (u) => this.say(this.won, u),
+        mark: chosen,
+      }),
       row,
     );
     this.drives = this.add(
@@ -377,11 +387,22 @@ export class ActivationsSection extends Section {
         width: clip.n,
         height: this.units,
         data: { stream: this.stream.name, what: "time" },
-        mark: ({ line }) => line([[this.frame + 0.5, 0], [this.frame + 0.5, this.units]], themed("--mark"), 1),
+        mark: ({ line }) =>
+          line(
+            [
+              [this.frame + 0.5, 0],
+              [this.frame + 0.5, this.units],
+            ],
+            themed("--mark"),
+            1,
+          ),
       });
       this.time.figure.classList.add("flat");
       this.element.append(this.time.figure);
-      this.order = Uint32Array.from({ length: clip.n * this.units }, (_, i) => (i % clip.n) * this.units + Math.floor(i / clip.n));
+      this.order = Uint32Array.from(
+        { length: clip.n * this.units },
+        (_, i) => (i % clip.n) * this.units + Math.floor(i / clip.n),
+      );
       this.clip = null;
     }
     if (this.clip === clip) return this.time.paintOver();

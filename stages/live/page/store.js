@@ -16,7 +16,8 @@ export function thin(lists) {
   }
 }
 
-const isGrid = (grid) => Array.isArray(grid) && grid.length === 2 && grid.every((side) => Number.isInteger(side) && side > 0);
+const isGrid = (grid) =>
+  Array.isArray(grid) && grid.length === 2 && grid.every((side) => Number.isInteger(side) && side > 0);
 const finite = (value) => (Number.isFinite(value) ? value : NaN);
 
 /** Metrics of one layer over the passes: {passes: [..], values: {name: [..]}}, all lists of one length. */
@@ -90,7 +91,8 @@ export class Store {
 
   takeLayer(kind, { head, arrays }) {
     const array = arrays[kind === "coverage" ? "coverage" : "weights"];
-    if (typeof head.name !== "string" || !isGrid(head.grid) || !array) throw new Error(`${kind} without a name, grid or numbers`);
+    if (typeof head.name !== "string" || !isGrid(head.grid) || !array)
+      throw new Error(`${kind} without a name, grid or numbers`);
     const units = head.grid[0] * head.grid[1];
     if (kind === "coverage") {
       if (array.data.length !== units) throw new Error(`coverage of ${head.name} is not one number a unit`);
@@ -113,7 +115,8 @@ export class Store {
   takeHistory(head) {
     const all = new Map();
     for (const [name, { passes, values }] of Object.entries(head.series ?? {}).slice(0, LAYERS_MAX)) {
-      if (!Array.isArray(passes) || !Object.values(values ?? {}).every(Array.isArray)) throw new Error(`the history of ${name} has no lists`);
+      if (!Array.isArray(passes) || !Object.values(values ?? {}).every(Array.isArray))
+        throw new Error(`the history of ${name} has no lists`);
       const series = new Series();
       passes.forEach((pass, i) => {
         series.add(pass, Object.fromEntries(Object.entries(values ?? {}).map(([metric, list]) => [metric, list[i]])));

@@ -10,12 +10,14 @@ const AGAIN_MS = 2000; // an open unit is asked for again, since the layer learn
 
 export class UnitPanel {
   constructor(element, app) {
-    Object.assign(this, { element, app, asked: null, shown: null, parts: [], askedAt: 0 });
+    Object.assign(this, { element, app, asked: null, shown: null, rasters: new Map(), askedAt: 0 });
     this.title = el("h2", { id: "unit-title" });
     const tools = el(
       "span",
       { class: "tools" },
-      iconButton("save", "Save this unit as PNG", () => savePicture(this.element, `${this.asked.name}-${this.asked.unit}`)),
+      iconButton("save", "Save this unit as PNG", () =>
+        savePicture(this.element, `${this.asked.name}-${this.asked.unit}`),
+      ),
       iconButton("close", "Close (Escape)", () => this.close()),
     );
     this.body = el("div", { class: "body" });
@@ -31,10 +33,17 @@ export class UnitPanel {
     this.element.hidden = false;
     document.body.classList.add("with-unit");
     const x = unit % stream.grid[0];
-    this.title.replaceChildren(`${name} ${unit} `, el("span", { text: `column ${x}, row ${(unit - x) / stream.grid[0]}` }));
+    this.title.replaceChildren(
+      `${name} ${unit} `,
+      el("span", { text: `column ${x}, row ${(unit - x) / stream.grid[0]}` }),
+    );
     this.clear(el("p", { class: "empty", text: "Asking for it\u2026" }));
     this.ask();
-    window.history.replaceState(null, "", `${window.location.pathname}${window.location.search}#${encodeURIComponent(name)}/${unit}`);
+    window.history.replaceState(
+      null,
+      "",
+      `${window.location.pathname}${window.location.search}#${encodeURIComponent(name)}/${unit}`,
+    );
     this.app.refresh(["sections"]);
   }
 
@@ -60,15 +69,23 @@ export class UnitPanel {
   }
 
   clear(...children) {
-    this.parts.forEach((part) => part.destroy());
-    this.parts = [];
+    this.rasters.forEach((raster) => raster.destroy());
+    this.rasters.clear();
     this.body.replaceChildren(...children);
   }
 
-  raster(options, values, paint) {
-    const raster = new Raster(options);
-    this.parts.push(raster);
+  /** The picture called `key`: the one that is there, so that it stays enlarged or pointed at, or a new one. */
+  raster(key, options, values, paint) {
+    let raster = this.rasters.get(key);
+    if (raster?.width !== options.width || raster.height !== options.height) {
+      raster?.destroy();
+      raster = new Raster(options);
+      this.rasters.set(key, raster);
+    }
+    raster.describe = options.describe;
+    raster.retitle(options.title);
     raster.paint(values, paint);
+    raster.renote();
     return raster;
   }
 
@@ -81,24 +98,26 @@ export class UnitPanel {
       this.clear(el("p", { class: "empty", text: "The answer has no weights in a shape that can be shown." }));
       return;
     }
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
     const parts = [this.pictures(head, arrays, w, h), this.facts(head), this.windows(arrays)];
     parts.push(this.others("Read by", head.readers), this.others("Made of", head.sources));
-    const [old, keep] = [this.parts.splice(0, this.parts.length - this.made), this.body.scrollTop];
-    old.forEach((part) => part.destroy());
+    const place = this.element.scrollTop;
     this.body.replaceChildren(...parts.filter(Boolean));
-    this.body.scrollTop = keep;
-    if (focused) this.body.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+    this.element.scrollTop = place;
+    const again = focused?.isConnected
+      ? focused
+      : this.body.querySelector(`[data-key="${CSS.escape(focused?.dataset.key ?? "")}"]`);
+    if (focused) again?.focus({ preventScroll: true });
     this.shown = head;
   }
 
   pictures(head, arrays, width, height) {
-    const first = this.parts.length;
     const { stream } = this;
     const data = { stream: head.name, what: "unit", unit: head.unit, seq: head.seq };
     const below = this.app.store.scene.streams.find((one) => one.name === stream.from);
     const onUnits = below?.grid?.[0] === width && below.grid[1] === height;
     const weights = this.raster(
+      "weights",
       {
         title: "Weights",
         width,
@@ -116,10 +135,14 @@ export class UnitPanel {
     const shape = this.app.pixelsOf(head.name);
     const figures = [weights.figure];
     if (prototype && shape && prototype.length === shape[0] * shape[1]) {
-      const options = { title: "Prototype", width: shape[1], height: shape[0], data: { stream: head.name, what: "prototype" } };
-      figures.unshift(this.raster(options, prototype, { max: largest(prototype) }).figure);
+      const options = {
+        title: "Prototype",
+        width: shape[1],
+        height: shape[0],
+        data: { stream: head.name, what: "prototype" },
+      };
+      figures.unshift(this.raster("prototype", options, prototype, { max: largest(prototype) }).figure);
     }
-    this.made = this.parts.length - first;
     return el("div", { class: "pictures" }, ...figures);
   }
 
@@ -129,7 +152,11 @@ export class UnitPanel {
       ["largest weight", head.max],
       ["coverage", head.coverage],
     ].filter(([, value]) => Number.isFinite(value));
-    return el("dl", {}, ...rows.flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { text: number(value) })]));
+    return el(
+      "dl",
+      {},
+      ...rows.flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { text: number(value) })]),
+    );
   }
 
   windows(arrays) {
@@ -139,9 +166,13 @@ export class UnitPanel {
     const figures = Array.from({ length: n }, (_, i) => {
       const title = drives ? number(drives.data[i]) : `${i + 1}`;
       const values = windows.data.subarray(i * width * height, (i + 1) * width * height);
-      const raster = this.raster({ title, width, height, scale: false, data: { what: "window" } }, values, { max: 255 });
+      const raster = this.raster(
+        `window ${i}`,
+        { title, width, height, scale: false, data: { what: "window" } },
+        values,
+        { max: 255 },
+      );
       raster.frame.title = seqs ? `frame ${count(seqs.data[i])}` : "";
-      this.made += 1;
       return raster.figure;
     });
     return el("div", {}, el("h3", { text: "Windows that drove it most" }), el("div", { class: "windows" }, ...figures));
@@ -153,11 +184,22 @@ export class UnitPanel {
     const most = Math.max(...list.map((one) => one.weight)) || 1;
     const rows = list.slice(0, 10).map((one) => {
       const open = () => this.app.openUnit(one.layer, one.unit);
-      const link = el("button", { type: "button", class: "link", data: { key: `${one.layer}/${one.unit}` }, on: { click: open } });
+      const link = el("button", {
+        type: "button",
+        class: "link",
+        data: { key: `${one.layer}/${one.unit}` },
+        on: { click: open },
+      });
       link.textContent = `${one.layer} ${one.unit}`;
       const bar = el("i", { class: "bar" });
       bar.style.width = `${Math.max(0, (100 * one.weight) / most)}%`;
-      return el("li", {}, link, el("span", { class: "track" }, bar), el("span", { class: "value", text: number(one.weight) }));
+      return el(
+        "li",
+        {},
+        link,
+        el("span", { class: "track" }, bar),
+        el("span", { class: "value", text: number(one.weight) }),
+      );
     });
     return el("div", {}, el("h3", { text: title }), el("ol", { class: "others" }, ...rows));
   }
