@@ -11,7 +11,8 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config
 # shellcheck disable=SC2034
 test_packages=(libcmocka-dev g++ clang clang-format clang-tidy libclang-rt-14-dev llvm shellcheck hdf5-tools procps
     python3 python3-numpy python3-zmq python3-msgpack python3-h5py python3-pil ffmpeg
-    python3-nbclient python3-ipykernel python3-matplotlib python3-tqdm) # the last four run the notebook
+    python3-nbclient python3-ipykernel python3-matplotlib python3-tqdm # these four run the notebook
+    chromium chromium-driver python3-selenium)                         # these three look at the live page
 # shellcheck disable=SC2034
 bench_packages=(python3 python3-numpy python3-h5py python3-matplotlib libopenblas0-pthread) # NumPy's own BLAS is slow
 # shellcheck disable=SC2034

@@ -1,0 +1,266 @@
+// A small chart: lines over one x, linear or logarithmic as the numbers ask, a second scale on the right where two things belong
+// together, and the values under the pointer in the caption. Own code, since this is all it has to do: a library of 50 KB would
+// still leave the captions, the printed picture and the colours to us.
+
+import { el, iconButton, number, setText } from "./dom.js";
+import { themed } from "./raster.js";
+import { savePicture } from "./save.js";
+
+const charts = new Set();
+const LOG_FROM = 30; // largest / smallest beyond which an axis of positive numbers is logarithmic
+
+export function repaintCharts() {
+  for (const chart of charts) chart.draw();
+}
+
+/** About `n` round numbers from `low` to `high`. */
+export function linearTicks(low, high, n) {
+  const raw = (high - low) / n;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= raw * 0.999);
+  const ticks = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++)
+    ticks.push(Number((k * step).toPrecision(12)));
+  return ticks;
+}
+
+/** Powers of ten from `low` to `high`, at most `n` of them; where there are few, 2 and 5 times these too. */
+export function logTicks(low, high, n) {
+  const [from, to] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const every = Math.max(1, Math.ceil((to - from - 1) / n));
+  const times = to - from > 3 ? [1] : [1, 2, 5];
+  const ticks = [];
+  for (let k = from; k <= to; k += every) times.forEach((time) => ticks.push(Number(`${time}e${k}`)));
+  const shown = ticks.filter((tick) => tick >= low && tick <= high);
+  return shown.length > n + 1 ? shown.filter((tick) => !String(tick.toExponential()).startsWith("2")) : shown;
+}
+
+/** The scale of an axis for these numbers: {low, high, log, ticks, at(value) from 0 to 1}, or null without any number. */
+function axisOf(lists, fromZero) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const list of lists) {
+    for (const value of list) {
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  if (low > high) return null;
+  if (fromZero && low > 0) low = 0;
+  const log = low > 0 && high / low > LOG_FROM;
+  if (log) {
+    [low, high] = [low / 1.2, high * 1.2];
+    const [a, b] = [Math.log10(low), Math.log10(high)];
+    return { low, high, log, ticks: logTicks(low, high, 4), at: (value) => (Math.log10(value) - a) / (b - a) };
+  }
+  if (low > 0 && low < 0.6 * high) low = 0;
+  const room = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
+  if (low !== 0) low -= room;
+  high += room;
+  return { low, high, log, ticks: linearTicks(low, high, 3), at: (value) => (value - low) / (high - low) };
+}
+
+export class Chart {
+  /**
+   * `title`; `fromZero`: the scale begins with 0 in any case; `xText(x)`: what a place on the x axis is called, `xTick(x)`: its
+   * tick, `whole`: only whole numbers have one; `height` in CSS pixels; `data`: data- attributes of the canvas.
+   */
+  constructor({
+    title,
+    fromZero = false,
+    xText = (x) => `pass ${x}`,
+    xTick = String,
+    height = 92,
+    whole = true,
+    data = {},
+  }) {
+    Object.assign(this, { title, fromZero, xText, xTick, whole, x: [], lines: [], pointed: null, place: null });
+    this.legend = el("span", { class: "legend" });
+    const tools = el(
+      "span",
+      { class: "tools" },
+      iconButton("save", `Save ${title} as PNG`, () => savePicture(this.figure, title)),
+    );
+    this.canvas = el("canvas", { class: "chart", role: "img", "aria-label": title, data });
+    this.canvas.style.height = `${height}px`;
+    this.frame = el("div", { class: "frame" }, this.canvas, tools);
+    this.head = el("span", { class: "title", text: title });
+    this.figure = el("figure", { class: "curve" }, el("figcaption", {}, this.head, this.legend), this.frame);
+    this.canvas.addEventListener("pointermove", (event) => this.pointAt(event));
+    this.canvas.addEventListener("pointerleave", () => this.point(null));
+    this.observer = new ResizeObserver(() => this.draw());
+    this.observer.observe(this.canvas);
+    charts.add(this);
+  }
+
+  /** The common x and the lines: {name, colour (a variable of the style sheet), y (as long as x), right: on the right scale}. */
+  set(x, lines) {
+    const names = lines.map((line) => line.name + line.colour).join();
+    if (names !== this.names) {
+      this.names = names;
+      this.values = lines.map(() => el("b"));
+      this.legend.replaceChildren(
+        ...lines.map((line, i) => {
+          const key = el("span", { class: "key" }, line.name + " ", this.values[i]);
+          key.style.color = `var(${line.colour})`;
+          return key;
+        }),
+      );
+    }
+    Object.assign(this, { x, lines });
+    this.draw();
+  }
+
+  get shownAt() {
+    const at = this.pointed ?? this.place;
+    return at === null || at >= this.x.length ? null : at;
+  }
+
+  /** The values pointed at, or the newest, in the caption. */
+  write() {
+    const at = this.shownAt;
+    setText(this.head, this.pointed === null ? this.title : this.xText(this.x[at]));
+    this.lines.forEach((line, i) => {
+      const newest = line.y.findLast((value) => Number.isFinite(value));
+      setText(this.values[i], number(at === null ? newest : line.y[at]));
+    });
+    const said = this.lines.map((line, i) => `${line.name} ${this.values[i].textContent}`).join(", ");
+    this.canvas.setAttribute("aria-label", `${this.title}: ${said}`);
+  }
+
+  pointAt(event) {
+    if (!this.plot || this.x.length === 0) return;
+    const x = this.plot.xOf(event.clientX - this.canvas.getBoundingClientRect().left);
+    let best = 0;
+    this.x.forEach((value, i) => {
+      if (Math.abs(value - x) < Math.abs(this.x[best] - x)) best = i;
+    });
+    this.point(best);
+  }
+
+  /** A place that moves along by itself: the frame shown. A pointer on the chart goes before it. */
+  follow(index) {
+    this.place = index;
+    this.draw();
+  }
+
+  point(index) {
+    this.pointed = index;
+    this.draw();
+  }
+
+  draw() {
+    const box = this.canvas.getBoundingClientRect();
+    if (box.width === 0) return;
+    if (this.pointed !== null && this.pointed >= this.x.length) this.pointed = null;
+    const density = window.devicePixelRatio || 1;
+    this.canvas.width = Math.round(box.width * density);
+    this.canvas.height = Math.round(box.height * density);
+    const context = this.canvas.getContext("2d");
+    context.scale(density, density);
+    context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
+    context.lineWidth = 1;
+    const left = axisOf(
+      this.lines.filter((line) => !line.right).map((line) => line.y),
+      this.fromZero,
+    );
+    const right = axisOf(
+      this.lines.filter((line) => line.right).map((line) => line.y),
+      this.fromZero,
+    );
+    const widest = (axis) =>
+      axis ? Math.max(...axis.ticks.map((tick) => context.measureText(number(tick)).width)) : 0;
+    const area = {
+      x0: Math.max(26, widest(left) + 8),
+      x1: box.width - (right ? widest(right) + 8 : 6),
+      y0: 6,
+      y1: box.height - 17,
+    };
+    this.drawX(context, area);
+    if (left) this.drawAxis(context, area, left, false);
+    if (right) this.drawAxis(context, area, right, true);
+    for (const line of this.lines) this.drawLine(context, area, line, line.right ? right : left);
+    if (this.shownAt !== null) this.drawPointer(context, area);
+    this.write();
+  }
+
+  drawX(context, area) {
+    const first = this.x[0] ?? 0;
+    const last = Math.max(this.x[this.x.length - 1] ?? 1, first + 1e-9);
+    const span = last - first < 1e-6 ? 1 : last - first;
+    this.plot = {
+      at: (x) => area.x0 + ((x - first) / span) * (area.x1 - area.x0 - 4),
+      xOf: (place) => first + ((place - area.x0) / (area.x1 - area.x0 - 4)) * span,
+    };
+    context.fillStyle = themed("--faint");
+    context.textAlign = "center";
+    context.textBaseline = "alphabetic";
+    let free = -Infinity;
+    for (const tick of linearTicks(first, first + span, Math.max(2, Math.floor((area.x1 - area.x0) / 60)))) {
+      if (this.whole && !Number.isInteger(tick)) continue;
+      const text = this.xTick(tick);
+      const half = context.measureText(text).width / 2;
+      const x = Math.min(this.plot.at(tick), area.x1 + 6 - half);
+      if (x - half < free || this.x.length === 0) continue;
+      free = x + half + 8;
+      context.fillText(text, x, area.y1 + 14);
+    }
+  }
+
+  drawAxis(context, area, axis, right) {
+    context.textAlign = right ? "left" : "right";
+    context.textBaseline = "middle";
+    for (const tick of axis.ticks) {
+      const y = Math.round(area.y1 - axis.at(tick) * (area.y1 - area.y0)) + 0.5;
+      if (y < area.y0 - 1 || y > area.y1 + 1) continue;
+      context.fillStyle = themed("--faint");
+      context.fillText(number(tick), right ? area.x1 + 6 : area.x0 - 6, y);
+      if (right) continue;
+      context.strokeStyle = themed("--rule");
+      context.beginPath();
+      context.moveTo(area.x0, y);
+      context.lineTo(area.x1, y);
+      context.stroke();
+    }
+  }
+
+  drawLine(context, area, line, axis) {
+    if (!axis) return;
+    const y = (value) => area.y1 - axis.at(value) * (area.y1 - area.y0);
+    context.strokeStyle = context.fillStyle = themed(line.colour);
+    context.lineWidth = 1.5;
+    context.lineJoin = "round";
+    context.beginPath();
+    let pen = false;
+    let newest = -1;
+    this.x.forEach((x, i) => {
+      const value = line.y[i];
+      const shown = Number.isFinite(value) && (!axis.log || value > 0);
+      if (shown && pen) context.lineTo(this.plot.at(x), y(value));
+      else if (shown) context.moveTo(this.plot.at(x), y(value));
+      if (shown) newest = i;
+      pen = shown;
+    });
+    context.stroke();
+    const dot = this.shownAt ?? newest;
+    if (dot >= 0 && Number.isFinite(line.y[dot])) {
+      context.beginPath();
+      context.arc(this.plot.at(this.x[dot]), y(line.y[dot]), 2.5, 0, 2 * Math.PI);
+      context.fill();
+    }
+  }
+
+  drawPointer(context, area) {
+    const x = Math.round(this.plot.at(this.x[this.shownAt])) + 0.5;
+    context.strokeStyle = themed("--faint");
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(x, area.y0);
+    context.lineTo(x, area.y1);
+    context.stroke();
+  }
+
+  destroy() {
+    this.observer.disconnect();
+    charts.delete(this);
+  }
+}
