@@ -250,7 +250,7 @@ class Recording(PageCase):
         self.loom("run", self.write(PIPELINE.format(digits=DIGITS, passes=3, rate=0, more="")), "--dir", "run", "--quiet")
         said = self.path("view.txt")
         with open(said, "w", encoding="utf-8") as file:
-            view = self.start_into(file, program("loom"), "view", "run", "--port", "0")
+            view = self.start_into(file, program("loom"), "view", "run", "--address", "127.0.0.1:0")
         self.url = self.address(view, said)
         browser.driver.get(self.url)
         self.wait_js("a picture", "document.body.dataset.seq !== undefined")
@@ -320,6 +320,13 @@ class Recording(PageCase):
         tiles = weights.reshape(GRID[1], GRID[0], *PIXELS).transpose(0, 2, 1, 3).reshape(GRID[1] * 20, GRID[0] * 20)
         self.assertLessEqual(abs(cells["values"][..., 0] - grey(tiles, weights.max())).max(), 1)
         browser.save(self.shot("unit"))
+        self.check_labels()
+        browser.js("document.querySelector('canvas[data-stream=sparse][data-what=drive]').parentElement.focus()")
+        for key in ("\ue014", "\ue014", "\ue015", "\ue007"):  # right, right, down, Enter
+            self.press(key)
+        self.check_unit("sparse", GRID[0] + 1)
+        browser.js("loom.openUnit('sparse', 43)")
+        self.check_unit("sparse", 43)
         with h5py.File(self.path("run", "layers", "topo.h5"), "r") as file:
             upper = file["weights"][:]
         best = int(upper[:, 43].argmax())
@@ -333,6 +340,29 @@ class Recording(PageCase):
         self.assertLessEqual(abs(prototype["values"][..., 0].ravel() - grey(expected, expected.max())).max(), 1)
         self.assertEqual(browser.complaints(), [])
 
+    def check_contrast(self):
+        """Every colour in which something is written stands out from the page as WCAG wants it of small text: 4.5 to 1."""
+        names = ["--ink", "--soft", "--faint", "--accent", "--bad"] + [f"--c{i}" for i in range(6)]
+        colours = browser.js("""const style = getComputedStyle(document.documentElement);
+            return arguments[0].map((name) => style.getPropertyValue(name).trim());""", names + ["--paper"])
+        light = []
+        for colour in colours:
+            self.assertRegex(colour, "^#[0-9a-f]{6}$")
+            parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+            parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+            light.append(numpy.dot(parts, (0.2126, 0.7152, 0.0722)))
+        for name, value in zip(names, light):
+            low, high = sorted((value, light[-1]))
+            self.assertGreaterEqual((high + 0.05) / (low + 0.05), 4.5, name)
+
+    def check_labels(self):
+        """Everything that can be reached has a name that can be read out."""
+        nameless = browser.js("""const named = (node) => node.textContent.trim() || node.getAttribute('aria-label') ||
+                node.closest('label')?.textContent.trim();
+            return [...document.querySelectorAll('button, select, input, a, canvas:not([aria-hidden]), [tabindex]')]
+                .filter((node) => !named(node)).map((node) => node.outerHTML);""")
+        self.assertEqual(nameless, [])
+
     def test_fits_a_phone_and_a_wall_in_light_and_dark(self):
         self.wait_js("curves", "document.querySelectorAll('canvas.chart').length > 3")
         background = {}
@@ -344,6 +374,7 @@ class Recording(PageCase):
                 self.assertLessEqual(browser.js("return document.documentElement.scrollWidth"), width, name)
                 background[dark] = browser.js("return getComputedStyle(document.body).backgroundColor")
                 browser.save(self.shot(f"{name}-{'dark' if dark else 'light'}"))
+                self.check_contrast()
         self.assertNotEqual(background[False], background[True])
         browser.js("const t = document.querySelector('#theme'); t.value = 'light'; t.dispatchEvent(new Event('change'))")
         self.assertEqual(browser.js("return getComputedStyle(document.body).backgroundColor"), background[False])
