@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "archive.h"
 #include "exposition.h"
 #include "guard.h"
 #include "log.h"
@@ -21,6 +22,7 @@ struct live {
     bool has_scene;
     struct taps *taps;
     struct recorded *recorded;
+    struct archive *archive;
     char run[4096];
     char command[512];
 };
@@ -141,6 +143,26 @@ static const char *name_of(const struct live *self, const struct live_settings *
     return settings->name[0] != '\0' ? settings->name : slash != NULL ? slash + 1 : self->run;
 }
 
+static int open_source(struct live *self, const struct live_settings *settings)
+{
+    int status = LOOM_OK;
+    if (settings->files && self->run[0] != '\0') {
+        status = archive_new(&self->archive, &self->scene, settings->n_taps == 0);
+    }
+    if (status == LOOM_OK && settings->n_taps > 0) {
+        return taps_new(&self->taps, &self->scene, settings->endpoints, settings->taps, settings->n_taps,
+                        self->archive);
+    }
+    if (status == LOOM_OK && (self->archive == NULL || !archive_has_any(self->archive))) {
+        status = error_set(
+            LOOM_EDATA,
+            "'%s' holds nothing to be seen: no recordings/*.h5, no layers/*.h5 and no metrics.jsonl; "
+            "give the folder of a run, such as runs/topo",
+            settings->run);
+    }
+    return status < 0 ? status : recorded_new(&self->recorded, &self->scene, self->archive);
+}
+
 int live_new(struct live **self_p, const struct live_settings *settings)
 {
     struct live *self = *self_p = calloc(1, sizeof *self);
@@ -157,9 +179,7 @@ int live_new(struct live **self_p, const struct live_settings *settings)
         scene_init(&self->scene, server_board(self->server), settings->n_taps > 0, name_of(self, settings),
                    self->run, self->command);
         self->has_scene = true;
-        status = settings->n_taps > 0 ? taps_new(&self->taps, &self->scene, settings->endpoints,
-                                                 settings->taps, settings->n_taps)
-                                      : recorded_new(&self->recorded, &self->scene);
+        status = open_source(self, settings);
     }
     if (status == 0) {
         status = server_start(self->server);
@@ -181,6 +201,7 @@ void live_destroy(struct live **self_p, const char *why)
     server_stop(self->server, why);
     taps_destroy(&self->taps);
     recorded_destroy(&self->recorded);
+    archive_destroy(&self->archive);
     if (self->has_scene) {
         scene_fini(&self->scene);
     }

@@ -659,7 +659,8 @@ int scene_tell(struct scene *self, const struct board_wants *wants, const struct
     if (status == LOOM_OK && (now_ms >= self->status_ms || wants->history) && self->folder[0] != '\0') {
         char path[sizeof self->folder + 32];
         snprintf(path, sizeof path, "%s/metrics.jsonl", self->folder);
-        history_follow(&self->history, path, tell_pass, self);
+        const bool all_new = wants->viewers == 1 && wants->history; /* who gets the whole next */
+        history_follow(&self->history, path, all_new ? NULL : tell_pass, self);
     }
     if (status == LOOM_OK && wants->history) {
         status = tell_history(self);

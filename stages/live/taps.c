@@ -4,25 +4,23 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #include "clock.h"
 #include "log.h"
 #include "message.h"
 #include "sampler.h"
+#include "source.h"
 #include "taps_parts.h"
 
-#define NICENESS 10     /* those who train go first */
 #define DATA_HWM 32     /* messages of frames queued here for each tap */
 #define OTHER_HWM 4     /* of weights and the rest */
 #define WEIGHTS_MS 2000 /* between two looks at a layer's weights */
 #define TICK_MS 250     /* at most between two looks around */
+#define LOOK_MS 2000    /* between two looks at the run's files */
 #define IDLE_MS 1000    /* and while nobody looks */
 
 void taps_subscribe(void *socket, bool on, const char *topic)
@@ -221,28 +219,6 @@ static void receive(struct taps *self, struct tapped *tap, void *socket)
 
 /* ---- the thread ---- */
 
-static int answer_asks(struct taps *self)
-{
-    struct ask ask;
-    uint64_t viewer;
-    int status = 0;
-    while (status == 0 && board_take_ask(self->scene->board, &viewer, &ask)) {
-        struct said *message = NULL;
-        enum board_answer answer = BOARD_ANSWER_UNIT;
-        status = ask.type == ASK_UNIT
-                     ? scene_say_unit(self->scene, &ask, &message)
-                     : error_set(LOOM_EDATA, "only what is recorded can be gone back in: loom view RUN");
-        if (status == LOOM_EDATA) {
-            answer = BOARD_ANSWER_ERROR;
-            status = scene_say_error(error_message(), &message);
-        }
-        if (status == 0) {
-            board_answer(self->scene->board, viewer, answer, &message);
-        }
-    }
-    return status;
-}
-
 static void look_at_weights(struct taps *self, bool wanted)
 {
     const int64_t now_ms = clock_ms();
@@ -259,7 +235,7 @@ static int turn(struct taps *self, bool *anybody)
 {
     const struct board_wants wants = board_wants(self->scene->board);
     struct run_status made_up = {.n = 0};
-    int status = answer_asks(self);
+    int status = source_answer(self->scene, self->archive);
     *anybody = wants.viewers > 0;
     look_at_weights(self, wants.viewers > 0 && wants.weights);
     if (wants.viewers == 0 && self->sampling) {
@@ -268,6 +244,10 @@ static int turn(struct taps *self, bool *anybody)
     }
     if (status == 0 && wants.viewers > 0) {
         status = taps_sample(self, &wants);
+    }
+    if (wants.viewers > 0 && self->archive != NULL && clock_ms() - self->looked_ms >= LOOK_MS) {
+        archive_look(self->archive);
+        self->looked_ms = clock_ms();
     }
     if (status == 0 && wants.viewers > 0) {
         taps_status(self, &made_up);
@@ -281,7 +261,6 @@ static void *look(void *argument)
 {
     struct taps *self = argument;
     bool anybody = false;
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     while (!atomic_load(&self->over)) {
         zmq_pollitem_t items[3 * CLIP_STREAMS_MAX + 1];
         int n = 0;
@@ -307,25 +286,15 @@ static void *look(void *argument)
     return NULL;
 }
 
-static int start_thread(struct taps *self)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    const int failed = pthread_create(&self->thread, NULL, look, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    self->running = failed == 0;
-    return failed == 0 ? 0 : error_set(LOOM_EINTERNAL, "no thread for the live page: %s", strerror(failed));
-}
-
 int taps_new(struct taps **self_p, struct scene *scene, struct endpoint_context *endpoints,
-             const char *const *taps, size_t n)
+             const char *const *taps, size_t n, struct archive *archive)
 {
     struct taps *self = *self_p = calloc(1, sizeof *self);
     if (self == NULL) {
         return error_set(LOOM_EINTERNAL, "no memory for the live page");
     }
     self->scene = scene;
+    self->archive = archive;
     self->endpoints = endpoints;
     pthread_mutex_init(&self->lock, NULL);
     int status = 0;
@@ -345,7 +314,8 @@ int taps_new(struct taps **self_p, struct scene *scene, struct endpoint_context 
         }
     }
     if (status == 0) {
-        status = start_thread(self);
+        status = source_start(&self->thread, look, self);
+        self->running = status == 0;
     }
     if (status < 0) {
         taps_destroy(self_p);

@@ -8,16 +8,18 @@
 
 #include <stddef.h>
 
+#include "archive.h"
 #include "endpoint.h"
 #include "error.h"
 #include "scene.h"
 
 struct taps;
 
-/* Connect to n taps; they need not be there yet. The scene is borrowed, and the thread's own until taps_destroy. Errors as
+/* Connect to n taps, whose endpoints are borrowed; they need not be there yet. archive: what the run has recorded so far;
+ * NULL: not to be read. The scene and it are borrowed, and the thread's own until taps_destroy. Errors as
  * endpoint_connect. */
 int taps_new(struct taps **self_p, struct scene *scene, struct endpoint_context *endpoints,
-             const char *const *taps, size_t n) LOOM_MUST_CHECK;
+             const char *const *taps, size_t n, struct archive *archive) LOOM_MUST_CHECK;
 
 /* End the thread, free and null; harmless on NULL. */
 void taps_destroy(struct taps **self_p);

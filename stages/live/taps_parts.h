@@ -38,6 +38,8 @@ struct tapped {
 struct taps {
     struct scene *scene;
     struct endpoint_context *endpoints;
+    struct archive *archive; /* NULL: none */
+    int64_t looked_ms;       /* when it was last looked at */
     struct tapped taps[CLIP_STREAMS_MAX];
     size_t n;
     struct sampler sampler;
