@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -100,6 +101,15 @@ class PageCase(Case):
             time.sleep(0.05)
         return self.fail("no address was said: " + self.said(file))
 
+    def view(self, run):
+        """Start `loom view` on a run; its address."""
+        said = self.path("view.txt")
+        with open(said, "w", encoding="utf-8") as file:
+            command = [program("loom"), "view", run, "--address", "127.0.0.1:0"]
+            child = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        self.children.append(child)
+        return self.address(child, said)
+
     def said(self, file):
         try:
             with open(file, encoding="utf-8") as text:
@@ -140,6 +150,15 @@ class PageCase(Case):
         self.assertTrue(set(won) <= set(tape["codes/index"][seq]), f"{won} won, not {tape['codes/index'][seq]}")
         self.assertGreater(len(won), 0)
         return seq
+
+    def seek(self, seq):
+        """Draw the slider to a frame, as a hand does; what is shown then."""
+        browser.js("if (loom.player.playing) loom.player.toggle()")
+        browser.js("""const slider = document.querySelector('[data-do=seek]');
+            slider.value = arguments[0];
+            slider.dispatchEvent(new Event('input', {bubbles: true}));""", seq)
+        self.wait_js(f"frame {seq}", "document.body.dataset.seq === String(arguments[0])", seq)
+        return self.read_frame()
 
     def read_frame(self):
         """What the page shows just now; to be called while it stands still."""
@@ -202,6 +221,18 @@ class Live(PageCase):
         self.assertEqual(browser.js("return document.body.dataset.seq"), str(before + 1))
         return self.read_frame()
 
+    def look_back(self):
+        """`loom view` on the run that goes on: live, and what it has recorded so far; what is shown of that."""
+        self.look(self.view("run"))
+        self.assertEqual(browser.js("return document.body.dataset.mode"), "live")
+        self.wait_js("a recording", "!document.querySelector('[data-do=past]').hidden")
+        self.wait_js("some of it", "loom.store.scene.recording.frames > 1500")
+        browser.js("document.querySelector('[data-do=past]').click()")
+        shown = [self.seek(1234), self.seek(77)]
+        browser.js("document.querySelector('[data-do=past]').click(); loom.player.toggle()")
+        self.wait_js("what comes", "loom.player.range === null && loom.player.clip.seq > 1500")
+        return shown
+
     def check_same_results(self):
         """The frames up to where the run was ended are those of a run that nobody looks at."""
         with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
@@ -228,7 +259,9 @@ class Live(PageCase):
         self.press("\ue00c")  # Escape
         self.wait_js("a closed panel", "document.querySelector('#unit').hidden")
         shown = self.pause()
+        shown = [shown, *self.look_back()]
         self.assertEqual(browser.complaints(), [])
+        self.look(address)
         browser.driver.switch_to.new_window("tab")
         self.look(address)
         browser.driver.close()
@@ -238,7 +271,8 @@ class Live(PageCase):
         self.wait_js("that the server has gone", "document.querySelector('#connection').textContent.startsWith('reconnecting')")
         self.assertFalse(browser.js("return document.querySelector('#lost').hidden"))
         with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
-            self.check_frame(shown, tape)
+            for frame in shown:
+                self.check_frame(frame, tape)
         self.check_same_results()
 
 
@@ -248,30 +282,11 @@ class Recording(PageCase):
     def setUp(self):
         super().setUp()
         self.loom("run", self.write(PIPELINE.format(digits=DIGITS, passes=3, rate=0, more="")), "--dir", "run", "--quiet")
-        said = self.path("view.txt")
-        with open(said, "w", encoding="utf-8") as file:
-            view = self.start_into(file, program("loom"), "view", "run", "--address", "127.0.0.1:0")
-        self.url = self.address(view, said)
+        self.url = self.view("run")
         browser.driver.get(self.url)
         self.wait_js("a picture", "document.body.dataset.seq !== undefined")
         self.tape = h5py.File(self.path("run", "recordings", "tape.h5"), "r")
         self.addCleanup(self.tape.close)
-
-    def start_into(self, file, *command):
-        import subprocess  # pylint: disable=import-outside-toplevel
-
-        child = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-        self.children.append(child)
-        return child
-
-    def seek(self, seq):
-        """Draw the slider to a frame, as a hand does; what is shown then."""
-        browser.js("if (loom.player.playing) loom.player.toggle()")
-        browser.js("""const slider = document.querySelector('[data-do=seek]');
-            slider.value = arguments[0];
-            slider.dispatchEvent(new Event('input', {bubbles: true}));""", seq)
-        self.wait_js(f"frame {seq}", "document.body.dataset.seq === String(arguments[0])", seq)
-        return self.read_frame()
 
     def test_seeks_in_the_recording(self):
         slider = browser.js("const s = document.querySelector('[data-do=seek]'); return [s.min, s.max]")

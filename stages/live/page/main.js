@@ -56,6 +56,11 @@ class App {
     });
     this.unit = new UnitPanel($("unit"), this);
     this.controls = new Controls($("controls"), this.player);
+    this.past = false; // of a run that goes on: show what is recorded of it, not what comes
+    this.controls.onPast = (past) => {
+      this.past = past;
+      this.setRange();
+    };
     this.connection = new Connection({
       onMessage: (message) => this.take(message),
       onProblem: (text) => this.problem("message", text),
@@ -159,7 +164,7 @@ class App {
     document.title = `${scene.run ?? "Loom"} \u2013 Loom`;
     document.body.dataset.run = scene.run ?? "";
     document.body.dataset.mode = scene.mode;
-    this.player.setRange(scene.mode === "recording" ? scene.recording : null);
+    this.setRange();
     const key = JSON.stringify(scene.streams);
     if (key !== this.built) {
       this.built = key;
@@ -170,6 +175,14 @@ class App {
       if (this.player.clip) this.show(this.player.clip, this.player.frame);
     }
     this.openHash();
+  }
+
+  /** What the slider reaches: the clip, or the recording where there is nothing else, or where that is wanted. */
+  setRange() {
+    const { mode, recording } = this.store.scene;
+    const range = recording?.frames > 0 ? recording : null;
+    this.controls.offerPast(mode === "live" && range !== null ? this.past : null);
+    this.player.setRange(mode === "recording" || this.past ? range : null);
   }
 
   /** The unit that the address names, e.g. #sparse/17. */
