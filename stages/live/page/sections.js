@@ -455,7 +455,7 @@ export class ActivationsSection extends Section {
     if (!Number.isInteger(one?.unit)) return [];
     const open = () => this.app.openUnit(this.stream.from ?? "", one.unit);
     const link = el("button", { type: "button", class: "link", on: { click: open }, text: String(one.unit) });
-    return [el("span", {}, el("i", { class: `swatch ${word}` }), `${word} covered `, link, ` ${number(one.value)}`)];
+    return [el("span", {}, el("i", { class: `swatch ${word}` }), `${word} `, link, ` ${number(one.value)}`)];
   }
 
   destroy() {
