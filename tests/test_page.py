@@ -101,11 +101,11 @@ class PageCase(Case):
             time.sleep(0.05)
         return self.fail("no address was said: " + self.said(file))
 
-    def view(self, run):
+    def view(self, run, port=0):
         """Start `loom view` on a run; its address."""
         said = self.path("view.txt")
         with open(said, "w", encoding="utf-8") as file:
-            command = [program("loom"), "view", run, "--address", "127.0.0.1:0"]
+            command = [program("loom"), "view", run, "--address", f"127.0.0.1:{port}"]
             child = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         self.children.append(child)
         return self.address(child, said)
@@ -430,12 +430,26 @@ class Recording(PageCase):
         self.assertEqual(said["good"], {"t": "clip", "values": [1, 2, 3], "more": [0.5, -2]})
         for case, text in said["bad"].items():
             self.assertRegex(text, "^Error: ", case)
+        browser.js("if (loom.player.playing) loom.player.toggle()")
         browser.js(RUBBISH)
         self.wait_js("a sentence", "!document.querySelector('#problems').hidden")
         self.assertIn("clip", browser.js("return document.querySelector('#problem-text').textContent"))
+        self.assertNotIn("shown", browser.js("return document.querySelector('#problem-text').textContent"))
+        self.assertNotEqual(browser.cells("canvas[data-stream=window][data-what=data]")["data"]["seq"], "9002")
         self.check_frame(self.seek(1234), self.tape)
         browser.js("document.querySelector('#dismiss').click()")
         self.wait_js("silence", "document.querySelector('#problems').hidden")
+
+    def test_finds_its_server_again(self):
+        view = self.children[-1]
+        view.kill()
+        view.wait()
+        self.wait_js("that it is gone", "document.querySelector('#connection').textContent.startsWith('reconnecting')")
+        self.assertIn("no connection", browser.js("return document.querySelector('#lost').innerText"))
+        self.assertEqual(self.view("run", re.search(r":([0-9]+)/", self.url).group(1)), self.url)
+        self.wait_js("the server", "document.querySelector('#connection').textContent === 'connected'")
+        self.assertTrue(browser.js("return document.querySelector('#lost').hidden"))
+        self.check_frame(self.seek(2222), self.tape)
 
     def test_holds_no_more_than_it_says(self):
         """An hour's worth of messages."""
@@ -498,6 +512,8 @@ const take = (head, arrays = {}) => loom.take({head, arrays});
 take({t: "clip", n: 0, seq: 0});
 take({t: "clip", n: 1e9, seq: 0});
 take({t: "clip", n: 3, seq: 9000}, {"window/data": {data: new Uint8Array(5), shape: [5]}});
+const Clip = loom.player.clip.constructor;
+loom.show(new Clip({head: {n: 3, seq: 9000}, arrays: {"window/data": {data: new Uint8Array(5), shape: [5]}}}), 2);
 take({t: "scene"});
 take({t: "scene", streams: [{name: "x", kind: "codes"}]});
 take({t: "tapestry"});
