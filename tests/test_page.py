@@ -512,8 +512,6 @@ const take = (head, arrays = {}) => loom.take({head, arrays});
 take({t: "clip", n: 0, seq: 0});
 take({t: "clip", n: 1e9, seq: 0});
 take({t: "clip", n: 3, seq: 9000}, {"window/data": {data: new Uint8Array(5), shape: [5]}});
-const Clip = loom.player.clip.constructor;
-loom.show(new Clip({head: {n: 3, seq: 9000}, arrays: {"window/data": {data: new Uint8Array(5), shape: [5]}}}), 2);
 take({t: "scene"});
 take({t: "scene", streams: [{name: "x", kind: "codes"}]});
 take({t: "tapestry"});
@@ -534,6 +532,8 @@ loom.openUnit("nobody", 3);
 loom.openUnit("sparse", 1e9);
 loom.player.advance(1000);
 loom.refresh();
+const Clip = loom.player.clip.constructor;
+loom.show(new Clip({head: {n: 3, seq: 9000}, arrays: {"window/data": {data: new Uint8Array(5), shape: [5]}}}), 2);
 """
 
 
