@@ -146,12 +146,15 @@ static bool is_kept(const struct archive *self, const char *name)
     return false;
 }
 
-static void open_recording(struct archive *self, const char *path)
+/* quiet: one that cannot be read may only have been begun. */
+static void open_recording(struct archive *self, const char *path, bool quiet)
 {
     struct recording_reader *file = NULL;
     if (self->n_files == FILES_MAX || recording_reader_new(&file, path) < 0) {
-        log_warning("live page: a recording is left out: %s",
-                    self->n_files == FILES_MAX ? "there are too many" : error_message());
+        if (!quiet) {
+            log_warning("live page: a recording is left out: %s",
+                        self->n_files == FILES_MAX ? "there are too many" : error_message());
+        }
         return;
     }
     for (size_t s = 0; s < recording_reader_streams(file); s++) {
@@ -168,7 +171,7 @@ static void open_recording(struct archive *self, const char *path)
     self->files[self->n_files++] = file;
 }
 
-static void open_recordings(struct archive *self)
+static void open_recordings(struct archive *self, bool quiet)
 {
     char folder[PATH_BYTES], path[PATH_BYTES + 300];
     struct dirent **entries = NULL;
@@ -176,7 +179,7 @@ static void open_recordings(struct archive *self)
     const int n = scandir(folder, &entries, ends_in_h5, alphasort);
     for (int i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-        open_recording(self, path);
+        open_recording(self, path, quiet);
         free(entries[i]);
     }
     free(entries);
@@ -298,7 +301,7 @@ int archive_new(struct archive **self_p, struct scene *scene, bool layers)
     }
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/metrics.jsonl", scene->folder);
-    open_recordings(self);
+    open_recordings(self, false);
     look_at_layers(self, layers);
     if (stat(path, &about) == 0) {
         self->any = self->any || about.st_size > 0;
@@ -334,6 +337,9 @@ void archive_look(struct archive *self)
             log_warning("live page: a recording can no longer be read: %s", error_message());
             recording_reader_destroy(&self->files[i]);
         }
+    }
+    if (self->n_files == 0) {
+        open_recordings(self, true);
     }
     set_extent(self);
     look_at_layers(self, true);

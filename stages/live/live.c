@@ -128,10 +128,10 @@ static void say_where(const struct live *self)
     const bool any = strcmp(guard->host, "0.0.0.0") == 0 || strcmp(guard->host, "::") == 0;
     const char *host = any ? guard->machine : guard->host, *token = guard->token;
     const bool brackets = guard->six && !any;
-    log_info("the live page is at http://%s%s%s:%d/%s%s", brackets ? "[" : "", host, brackets ? "]" : "",
-             port, token[0] == '\0' ? "" : "?token=", token);
+    log_notice("the live page is at http://%s%s%s:%d/%s%s", brackets ? "[" : "", host, brackets ? "]" : "",
+               port, token[0] == '\0' ? "" : "?token=", token);
     if (self->command[0] != '\0') {
-        log_info("to see it from another machine, first run there: %s", self->command);
+        log_notice("to see it from another machine, first run there: %s", self->command);
     }
 }
 

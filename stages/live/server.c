@@ -22,12 +22,12 @@
 #define HEADER_BYTES 4096              /* of a request's headers */
 #define HEADER_S 10                    /* until they must have come */
 #define CONNECTIONS_MAX (BOARD_VIEWERS_MAX + 32)
-#define STALL_MS 60000       /* a viewer that takes nothing for so long is closed */
-#define BAD_MAX 100          /* messages of a page that are rubbish, until it is closed */
-#define MESSAGES_A_SECOND 50 /* those of a page beyond that are rubbish too */
-#define WHY_BYTES 124        /* of a closing reason: RFC 6455 has room for 123 */
-#define PARTING_MS 500       /* for viewers to take it */
-#define NICENESS 10          /* those who train go first */
+#define STALL_MS 60000        /* a viewer that takes nothing for so long is closed */
+#define BAD_MAX 100           /* messages of a page that are rubbish, until it is closed */
+#define MESSAGES_A_SECOND 200 /* those of a page beyond that are rubbish too */
+#define WHY_BYTES 124         /* of a closing reason: RFC 6455 has room for 123 */
+#define PARTING_MS 500        /* for viewers to take it */
+#define NICENESS 10           /* those who train go first */
 #define PROTOCOL "loom-1"
 
 /* A file of the page as it is sent: with the token in it, where one is needed. */

@@ -195,7 +195,8 @@ static int render_configure(const struct stage_context *context, void *state, st
                                            .taps = context->taps,
                                            .n_taps = context->n_taps,
                                            .endpoints = context->endpoints};
-    return self->live[0] == '\0' ? LOOM_OK : live_new(&self->page, &settings);
+    const int status = self->live[0] == '\0' ? LOOM_OK : live_new(&self->page, &settings);
+    return status < 0 ? error_prefix(status, "parameter live") : status;
 }
 
 /* Draw a layer; a sparse one is kept for those above it. */
@@ -307,7 +308,7 @@ static void render_close(const struct stage_context *context, void *state)
         char why[160] = "the run has ended";
         if (live_run(self->page)[0] != '\0') {
             snprintf(why, sizeof why, "the run has ended; look on with: loom view %s", live_run(self->page));
-            log_info("the live page has ended; look on with: loom view %s", live_run(self->page));
+            log_notice("the live page has ended; look on with: loom view %s", live_run(self->page));
         }
         live_destroy(&self->page, why);
     }
