@@ -101,11 +101,11 @@ class PageCase(Case):
             time.sleep(0.05)
         return self.fail("no address was said: " + self.said(file))
 
-    def view(self, run, port=0):
+    def view(self, run, port=0, *options):
         """Start `loom view` on a run; its address."""
-        said = self.path("view.txt")
+        said = self.path(f"view-{len(self.children)}.txt")
         with open(said, "w", encoding="utf-8") as file:
-            command = [program("loom"), "view", run, "--address", f"127.0.0.1:{port}"]
+            command = [program("loom"), "view", run, "--address", f"127.0.0.1:{port}", *options]
             child = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         self.children.append(child)
         return self.address(child, said)
@@ -450,6 +450,17 @@ class Recording(PageCase):
         self.wait_js("the server", "document.querySelector('#connection').textContent === 'connected'")
         self.assertTrue(browser.js("return document.querySelector('#lost').hidden"))
         self.check_frame(self.seek(2222), self.tape)
+
+    def test_carries_its_token_along(self):
+        url = self.view("run", 0, "--token", "open-sesame")
+        self.assertIn("?token=open-sesame", url)
+        browser.driver.get(url + "#topo/3")
+        self.wait_js("a picture", "document.body.dataset.seq !== undefined")
+        self.check_unit("topo", 3)
+        self.check_frame(self.seek(2468), self.tape)
+        with urllib.request.urlopen(browser.js("return document.querySelector('#metrics').href"), timeout=PATIENCE) as answer:
+            self.assertIn(b"loom_", answer.read())
+        self.assertEqual(browser.complaints(), [])
 
     def test_holds_no_more_than_it_says(self):
         """An hour's worth of messages."""

@@ -35,6 +35,15 @@ export function logTicks(low, high, n) {
   return powers.flatMap((power) => [1, 2, 5].map((time) => Number(`${time}e${power}`))).filter(within);
 }
 
+/** Numbers as text, with as many digits as it takes to tell them apart. */
+export function tickTexts(ticks) {
+  for (let digits = 2; digits < 7; digits++) {
+    const texts = ticks.map((tick) => number(tick, digits));
+    if (new Set(texts).size === ticks.length) return texts;
+  }
+  return ticks.map(String);
+}
+
 /** The scale of an axis for these numbers: {low, high, log, ticks, at(value) from 0 to 1}, or null without any number. */
 function axisOf(lists, fromZero) {
   let [low, high] = [Infinity, -Infinity];
@@ -168,7 +177,7 @@ export class Chart {
       this.fromZero,
     );
     const widest = (axis) =>
-      axis ? Math.max(...axis.ticks.map((tick) => context.measureText(number(tick)).width)) : 0;
+      axis ? Math.max(0, ...tickTexts(axis.ticks).map((text) => context.measureText(text).width)) : 0;
     const area = {
       x0: Math.max(26, widest(left) + 8),
       x1: box.width - (right ? widest(right) + 8 : 6),
@@ -210,12 +219,13 @@ export class Chart {
     context.textAlign = right ? "left" : "right";
     context.textBaseline = "middle";
     let free = Infinity; // below the label that was written last
-    for (const tick of axis.ticks) {
+    const texts = tickTexts(axis.ticks);
+    for (const [i, tick] of axis.ticks.entries()) {
       const y = Math.round(area.y1 - axis.at(tick) * (area.y1 - area.y0)) + 0.5;
       if (y < area.y0 - 1 || y > area.y1 + 1 || y > free) continue;
       free = y - LINE;
       context.fillStyle = themed("--faint");
-      context.fillText(number(tick), right ? area.x1 + 6 : area.x0 - 6, y);
+      context.fillText(texts[i], right ? area.x1 + 6 : area.x0 - 6, y);
       if (right) continue;
       context.strokeStyle = themed("--rule");
       context.beginPath();

@@ -169,12 +169,19 @@ class App {
     if (key !== this.built) {
       this.built = key;
       this.sections.forEach((section) => section.destroy());
-      const known = scene.streams.filter((stream) => SECTIONS[stream.kind]).slice(0, SECTIONS_MAX);
-      this.sections = known.map((stream) => new SECTIONS[stream.kind](stream, this));
+      this.sections = this.inOrder(scene).map((stream) => new SECTIONS[stream.kind](stream, this));
       $("run").before(...this.sections.map((section) => section.element));
       if (this.player.clip) this.show(this.player.clip, this.player.frame);
     }
     this.openHash();
+  }
+
+  /** The streams that have a column: frames, codes, activations, each in the order of the pipeline (that of its parameters). */
+  inOrder({ streams, parameters }) {
+    const [kinds, stages] = [Object.keys(SECTIONS), Object.keys(parameters ?? {})];
+    const rank = (stream) => kinds.indexOf(stream.kind) * 1000 + stages.indexOf(stream.name);
+    const known = streams.filter((stream) => kinds.includes(stream.kind));
+    return known.sort((a, b) => rank(a) - rank(b)).slice(0, SECTIONS_MAX);
   }
 
   /** What the slider reaches: the clip, or the recording where there is nothing else, or where that is wanted. */
