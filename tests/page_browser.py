@@ -85,4 +85,5 @@ class Browser:
 
     def complaints(self):
         """What the page has complained of since the last call: errors, refused scripts, and so on."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        return [entry["message"] for entry in self.driver.get_log("browser")
+                if entry["level"] in ("SEVERE", "WARNING") and "willReadFrequently" not in entry["message"]]  # that is ours

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -100,6 +101,15 @@ class PageCase(Case):
             time.sleep(0.05)
         return self.fail("no address was said: " + self.said(file))
 
+    def view(self, run, port=0, *options):
+        """Start `loom view` on a run; its address."""
+        said = self.path(f"view-{len(self.children)}.txt")
+        with open(said, "w", encoding="utf-8") as file:
+            command = [program("loom"), "view", run, "--address", f"127.0.0.1:{port}", *options]
+            child = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        self.children.append(child)
+        return self.address(child, said)
+
     def said(self, file):
         try:
             with open(file, encoding="utf-8") as text:
@@ -140,6 +150,15 @@ class PageCase(Case):
         self.assertTrue(set(won) <= set(tape["codes/index"][seq]), f"{won} won, not {tape['codes/index'][seq]}")
         self.assertGreater(len(won), 0)
         return seq
+
+    def seek(self, seq):
+        """Draw the slider to a frame, as a hand does; what is shown then."""
+        browser.js("if (loom.player.playing) loom.player.toggle()")
+        browser.js("""const slider = document.querySelector('[data-do=seek]');
+            slider.value = arguments[0];
+            slider.dispatchEvent(new Event('input', {bubbles: true}));""", seq)
+        self.wait_js(f"frame {seq}", "document.body.dataset.seq === String(arguments[0])", seq)
+        return self.read_frame()
 
     def read_frame(self):
         """What the page shows just now; to be called while it stands still."""
@@ -202,6 +221,18 @@ class Live(PageCase):
         self.assertEqual(browser.js("return document.body.dataset.seq"), str(before + 1))
         return self.read_frame()
 
+    def look_back(self):
+        """`loom view` on the run that goes on: live, and what it has recorded so far; what is shown of that."""
+        self.look(self.view("run"))
+        self.assertEqual(browser.js("return document.body.dataset.mode"), "live")
+        self.wait_js("a recording", "!document.querySelector('[data-do=past]').hidden")
+        self.wait_js("some of it", "loom.store.scene.recording.frames > 1500")
+        browser.js("document.querySelector('[data-do=past]').click()")
+        shown = [self.seek(1234), self.seek(77)]
+        browser.js("document.querySelector('[data-do=past]').click(); loom.player.toggle()")
+        self.wait_js("what comes", "loom.player.range === null && loom.player.clip.seq > 1500")
+        return shown
+
     def check_same_results(self):
         """The frames up to where the run was ended are those of a run that nobody looks at."""
         with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
@@ -228,7 +259,9 @@ class Live(PageCase):
         self.press("\ue00c")  # Escape
         self.wait_js("a closed panel", "document.querySelector('#unit').hidden")
         shown = self.pause()
+        shown = [shown, *self.look_back()]
         self.assertEqual(browser.complaints(), [])
+        self.look(address)
         browser.driver.switch_to.new_window("tab")
         self.look(address)
         browser.driver.close()
@@ -238,7 +271,8 @@ class Live(PageCase):
         self.wait_js("that the server has gone", "document.querySelector('#connection').textContent.startsWith('reconnecting')")
         self.assertFalse(browser.js("return document.querySelector('#lost').hidden"))
         with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
-            self.check_frame(shown, tape)
+            for frame in shown:
+                self.check_frame(frame, tape)
         self.check_same_results()
 
 
@@ -248,30 +282,11 @@ class Recording(PageCase):
     def setUp(self):
         super().setUp()
         self.loom("run", self.write(PIPELINE.format(digits=DIGITS, passes=3, rate=0, more="")), "--dir", "run", "--quiet")
-        said = self.path("view.txt")
-        with open(said, "w", encoding="utf-8") as file:
-            view = self.start_into(file, program("loom"), "view", "run", "--port", "0")
-        self.url = self.address(view, said)
+        self.url = self.view("run")
         browser.driver.get(self.url)
         self.wait_js("a picture", "document.body.dataset.seq !== undefined")
         self.tape = h5py.File(self.path("run", "recordings", "tape.h5"), "r")
         self.addCleanup(self.tape.close)
-
-    def start_into(self, file, *command):
-        import subprocess  # pylint: disable=import-outside-toplevel
-
-        child = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-        self.children.append(child)
-        return child
-
-    def seek(self, seq):
-        """Draw the slider to a frame, as a hand does; what is shown then."""
-        browser.js("if (loom.player.playing) loom.player.toggle()")
-        browser.js("""const slider = document.querySelector('[data-do=seek]');
-            slider.value = arguments[0];
-            slider.dispatchEvent(new Event('input', {bubbles: true}));""", seq)
-        self.wait_js(f"frame {seq}", "document.body.dataset.seq === String(arguments[0])", seq)
-        return self.read_frame()
 
     def test_seeks_in_the_recording(self):
         slider = browser.js("const s = document.querySelector('[data-do=seek]'); return [s.min, s.max]")
@@ -320,6 +335,13 @@ class Recording(PageCase):
         tiles = weights.reshape(GRID[1], GRID[0], *PIXELS).transpose(0, 2, 1, 3).reshape(GRID[1] * 20, GRID[0] * 20)
         self.assertLessEqual(abs(cells["values"][..., 0] - grey(tiles, weights.max())).max(), 1)
         browser.save(self.shot("unit"))
+        self.check_labels()
+        browser.js("document.querySelector('canvas[data-stream=sparse][data-what=drive]').parentElement.focus()")
+        for key in ("\ue014", "\ue014", "\ue015", "\ue007"):  # right, right, down, Enter
+            self.press(key)
+        self.check_unit("sparse", GRID[0] + 1)
+        browser.js("loom.openUnit('sparse', 43)")
+        self.check_unit("sparse", 43)
         with h5py.File(self.path("run", "layers", "topo.h5"), "r") as file:
             upper = file["weights"][:]
         best = int(upper[:, 43].argmax())
@@ -333,6 +355,29 @@ class Recording(PageCase):
         self.assertLessEqual(abs(prototype["values"][..., 0].ravel() - grey(expected, expected.max())).max(), 1)
         self.assertEqual(browser.complaints(), [])
 
+    def check_contrast(self):
+        """Every colour in which something is written stands out from the page as WCAG wants it of small text: 4.5 to 1."""
+        names = ["--ink", "--soft", "--faint", "--accent", "--bad"] + [f"--c{i}" for i in range(6)]
+        colours = browser.js("""const style = getComputedStyle(document.documentElement);
+            return arguments[0].map((name) => style.getPropertyValue(name).trim());""", names + ["--paper"])
+        light = []
+        for colour in colours:
+            self.assertRegex(colour, "^#[0-9a-f]{6}$")
+            parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+            parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+            light.append(numpy.dot(parts, (0.2126, 0.7152, 0.0722)))
+        for name, value in zip(names, light):
+            low, high = sorted((value, light[-1]))
+            self.assertGreaterEqual((high + 0.05) / (low + 0.05), 4.5, name)
+
+    def check_labels(self):
+        """Everything that can be reached has a name that can be read out."""
+        nameless = browser.js("""const named = (node) => node.textContent.trim() || node.getAttribute('aria-label') ||
+                node.closest('label')?.textContent.trim();
+            return [...document.querySelectorAll('button, select, input, a, canvas:not([aria-hidden]), [tabindex]')]
+                .filter((node) => !named(node)).map((node) => node.outerHTML);""")
+        self.assertEqual(nameless, [])
+
     def test_fits_a_phone_and_a_wall_in_light_and_dark(self):
         self.wait_js("curves", "document.querySelectorAll('canvas.chart').length > 3")
         background = {}
@@ -344,6 +389,7 @@ class Recording(PageCase):
                 self.assertLessEqual(browser.js("return document.documentElement.scrollWidth"), width, name)
                 background[dark] = browser.js("return getComputedStyle(document.body).backgroundColor")
                 browser.save(self.shot(f"{name}-{'dark' if dark else 'light'}"))
+                self.check_contrast()
         self.assertNotEqual(background[False], background[True])
         browser.js("const t = document.querySelector('#theme'); t.value = 'light'; t.dispatchEvent(new Event('change'))")
         self.assertEqual(browser.js("return getComputedStyle(document.body).backgroundColor"), background[False])
@@ -384,12 +430,37 @@ class Recording(PageCase):
         self.assertEqual(said["good"], {"t": "clip", "values": [1, 2, 3], "more": [0.5, -2]})
         for case, text in said["bad"].items():
             self.assertRegex(text, "^Error: ", case)
+        browser.js("if (loom.player.playing) loom.player.toggle()")
         browser.js(RUBBISH)
         self.wait_js("a sentence", "!document.querySelector('#problems').hidden")
         self.assertIn("clip", browser.js("return document.querySelector('#problem-text').textContent"))
+        self.assertNotIn("shown", browser.js("return document.querySelector('#problem-text').textContent"))
+        self.assertNotEqual(browser.cells("canvas[data-stream=window][data-what=data]")["data"]["seq"], "9002")
         self.check_frame(self.seek(1234), self.tape)
         browser.js("document.querySelector('#dismiss').click()")
         self.wait_js("silence", "document.querySelector('#problems').hidden")
+
+    def test_finds_its_server_again(self):
+        view = self.children[-1]
+        view.kill()
+        view.wait()
+        self.wait_js("that it is gone", "document.querySelector('#connection').textContent.startsWith('reconnecting')")
+        self.assertIn("no connection", browser.js("return document.querySelector('#lost').innerText"))
+        self.assertEqual(self.view("run", re.search(r":([0-9]+)/", self.url).group(1)), self.url)
+        self.wait_js("the server", "document.querySelector('#connection').textContent === 'connected'")
+        self.assertTrue(browser.js("return document.querySelector('#lost').hidden"))
+        self.check_frame(self.seek(2222), self.tape)
+
+    def test_carries_its_token_along(self):
+        url = self.view("run", 0, "--token", "open-sesame")
+        self.assertIn("?token=open-sesame", url)
+        browser.driver.get(url + "#topo/3")
+        self.wait_js("a picture", "document.body.dataset.seq !== undefined")
+        self.check_unit("topo", 3)
+        self.check_frame(self.seek(2468), self.tape)
+        with urllib.request.urlopen(browser.js("return document.querySelector('#metrics').href"), timeout=PATIENCE) as answer:
+            self.assertIn(b"loom_", answer.read())
+        self.assertEqual(browser.complaints(), [])
 
     def test_holds_no_more_than_it_says(self):
         """An hour's worth of messages."""
@@ -472,6 +543,8 @@ loom.openUnit("nobody", 3);
 loom.openUnit("sparse", 1e9);
 loom.player.advance(1000);
 loom.refresh();
+const Clip = loom.player.clip.constructor;
+loom.show(new Clip({head: {n: 3, seq: 9000}, arrays: {"window/data": {data: new Uint8Array(5), shape: [5]}}}), 2);
 """
 
 

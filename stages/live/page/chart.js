@@ -7,6 +7,7 @@ import { themed } from "./raster.js";
 import { savePicture } from "./save.js";
 
 const charts = new Set();
+const LINE = 12; // pixels from one label of an axis to the next, at least
 const LOG_FROM = 30; // largest / smallest beyond which an axis of positive numbers is logarithmic
 
 export function repaintCharts() {
@@ -24,15 +25,23 @@ export function linearTicks(low, high, n) {
   return ticks;
 }
 
-/** Powers of ten from `low` to `high`, at most `n` of them; where there are few, 2 and 5 times these too. */
+/** Powers of ten from `low` to `high`, at most `n` of them; where there are not even two, 2 and 5 times these as well. */
 export function logTicks(low, high, n) {
   const [from, to] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
-  const every = Math.max(1, Math.ceil((to - from - 1) / n));
-  const times = to - from > 3 ? [1] : [1, 2, 5];
-  const ticks = [];
-  for (let k = from; k <= to; k += every) times.forEach((time) => ticks.push(Number(`${time}e${k}`)));
-  const shown = ticks.filter((tick) => tick >= low && tick <= high);
-  return shown.length > n + 1 ? shown.filter((tick) => !String(tick.toExponential()).startsWith("2")) : shown;
+  const powers = Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  const within = (tick) => tick >= low && tick <= high;
+  const tens = powers.map((power) => Number(`1e${power}`)).filter(within);
+  if (tens.length >= 2) return tens.filter((_, i) => i % Math.ceil(tens.length / n) === 0);
+  return powers.flatMap((power) => [1, 2, 5].map((time) => Number(`${time}e${power}`))).filter(within);
+}
+
+/** Numbers as text, with as many digits as it takes to tell them apart. */
+export function tickTexts(ticks) {
+  for (let digits = 2; digits < 7; digits++) {
+    const texts = ticks.map((tick) => number(tick, digits));
+    if (new Set(texts).size === ticks.length) return texts;
+  }
+  return ticks.map(String);
 }
 
 /** The scale of an axis for these numbers: {low, high, log, ticks, at(value) from 0 to 1}, or null without any number. */
@@ -168,7 +177,7 @@ export class Chart {
       this.fromZero,
     );
     const widest = (axis) =>
-      axis ? Math.max(...axis.ticks.map((tick) => context.measureText(number(tick)).width)) : 0;
+      axis ? Math.max(0, ...tickTexts(axis.ticks).map((text) => context.measureText(text).width)) : 0;
     const area = {
       x0: Math.max(26, widest(left) + 8),
       x1: box.width - (right ? widest(right) + 8 : 6),
@@ -209,11 +218,14 @@ export class Chart {
   drawAxis(context, area, axis, right) {
     context.textAlign = right ? "left" : "right";
     context.textBaseline = "middle";
-    for (const tick of axis.ticks) {
+    let free = Infinity; // below the label that was written last
+    const texts = tickTexts(axis.ticks);
+    for (const [i, tick] of axis.ticks.entries()) {
       const y = Math.round(area.y1 - axis.at(tick) * (area.y1 - area.y0)) + 0.5;
-      if (y < area.y0 - 1 || y > area.y1 + 1) continue;
+      if (y < area.y0 - 1 || y > area.y1 + 1 || y > free) continue;
+      free = y - LINE;
       context.fillStyle = themed("--faint");
-      context.fillText(number(tick), right ? area.x1 + 6 : area.x0 - 6, y);
+      context.fillText(texts[i], right ? area.x1 + 6 : area.x0 - 6, y);
       if (right) continue;
       context.strokeStyle = themed("--rule");
       context.beginPath();

@@ -23,6 +23,8 @@ export class Controls {
     this.toggle.addEventListener("click", () => player.toggle());
     find("back").addEventListener("click", () => player.step(-1));
     find("forward").addEventListener("click", () => player.step(1));
+    this.past = find("past");
+    this.past.addEventListener("click", () => this.onPast?.(this.past.getAttribute("aria-pressed") !== "true"));
     this.slider.addEventListener("input", () => player.seek(Number(this.slider.value)));
     this.speed.value = settings.get("speed", "25");
     if (this.speed.selectedIndex < 0) this.speed.value = "25";
@@ -30,6 +32,12 @@ export class Controls {
     this.setSpeed();
     document.addEventListener("keydown", (event) => this.key(event));
     this.refresh();
+  }
+
+  /** Offer a way between what comes live and what is recorded already: `past` true or false, null where there is only one. */
+  offerPast(past) {
+    this.past.hidden = past === null;
+    this.past.setAttribute("aria-pressed", String(past === true));
   }
 
   setSpeed() {

@@ -56,6 +56,11 @@ class App {
     });
     this.unit = new UnitPanel($("unit"), this);
     this.controls = new Controls($("controls"), this.player);
+    this.past = false; // of a run that goes on: show what is recorded of it, not what comes
+    this.controls.onPast = (past) => {
+      this.past = past;
+      this.setRange();
+    };
     this.connection = new Connection({
       onMessage: (message) => this.take(message),
       onProblem: (text) => this.problem("message", text),
@@ -159,17 +164,32 @@ class App {
     document.title = `${scene.run ?? "Loom"} \u2013 Loom`;
     document.body.dataset.run = scene.run ?? "";
     document.body.dataset.mode = scene.mode;
-    this.player.setRange(scene.mode === "recording" ? scene.recording : null);
+    this.setRange();
     const key = JSON.stringify(scene.streams);
     if (key !== this.built) {
       this.built = key;
       this.sections.forEach((section) => section.destroy());
-      const known = scene.streams.filter((stream) => SECTIONS[stream.kind]).slice(0, SECTIONS_MAX);
-      this.sections = known.map((stream) => new SECTIONS[stream.kind](stream, this));
+      this.sections = this.inOrder(scene).map((stream) => new SECTIONS[stream.kind](stream, this));
       $("run").before(...this.sections.map((section) => section.element));
       if (this.player.clip) this.show(this.player.clip, this.player.frame);
     }
     this.openHash();
+  }
+
+  /** The streams that have a column: frames, codes, activations, each in the order of the pipeline (that of its parameters). */
+  inOrder({ streams, parameters }) {
+    const [kinds, stages] = [Object.keys(SECTIONS), Object.keys(parameters ?? {})];
+    const rank = (stream) => kinds.indexOf(stream.kind) * 1000 + stages.indexOf(stream.name);
+    const known = streams.filter((stream) => kinds.includes(stream.kind));
+    return known.sort((a, b) => rank(a) - rank(b)).slice(0, SECTIONS_MAX);
+  }
+
+  /** What the slider reaches: the clip, or the recording where there is nothing else, or where that is wanted. */
+  setRange() {
+    const { mode, recording } = this.store.scene;
+    const range = recording?.frames > 0 ? recording : null;
+    this.controls.offerPast(mode === "live" && range !== null ? this.past : null);
+    this.player.setRange(mode === "recording" || this.past ? range : null);
   }
 
   /** The unit that the address names, e.g. #sparse/17. */

@@ -25,15 +25,22 @@ export class Player {
     return this.target ?? (this.clip === null ? null : this.clip.seq + this.frame);
   }
 
+  /** What a slider can reach of a recording; null: what comes live is shown. It may grow. */
   setRange(range) {
+    const begins = this.range === null && range !== null;
     this.range = range;
-    this.asked = null;
-    if (range !== null && this.clip === null && range.frames > 0) this.seek(range.first);
+    if (range === null) this.asked = this.target = null;
+    if (begins) {
+      this.next = null;
+      this.seek(this.seq ?? range.first);
+    }
+    this.changed();
   }
 
-  /** A clip has come. */
+  /** A clip has come: in a recording, of those only the answers to our own questions are of use. */
   offer(clip) {
-    if (this.asked !== null) this.asked = null;
+    if (this.range !== null && this.clip !== null && clip.seq !== this.asked?.seq) return;
+    this.asked = null;
     if (this.target !== null && this.holds(clip, this.target)) {
       this.use(clip, this.target - clip.seq);
       this.target = null;

@@ -60,7 +60,7 @@ export class Raster {
     );
     this.note = el("span", { class: "note" });
     this.bar = el("canvas", { class: "bar", width: 64, height: 1, "aria-hidden": "true" });
-    this.low = el("span", { text: "0" });
+    this.low = el("span");
     this.high = el("span", { text: "" });
     this.scaleBox = this.scale ? el("span", { class: "scale" }, this.low, this.bar, this.high) : null;
     this.canvas = el("canvas", { class: "cells", role: "img", "aria-label": this.title, data: this.data });

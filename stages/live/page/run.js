@@ -146,8 +146,10 @@ class StageRow {
     this.element.classList.toggle("limits", limits);
     this.element.dataset.state = stage.state;
     setText(this.cells.kind, stage.kind === stage.name ? "" : (stage.kind ?? ""));
-    setText(this.cells.rate, stage.state === "running" ? count(stage.rate) : "\u2013");
-    setText(this.cells.state, stage.state === "running" ? "frames/s" : (stage.state ?? ""));
+    const runs = stage.state === "running";
+    const rated = Number.isFinite(stage.rate); // one that draws pictures has no rate
+    setText(this.cells.rate, runs && rated ? count(stage.rate) : "\u2013");
+    setText(this.cells.state, runs ? (rated ? "frames/s" : "") : (stage.state ?? ""));
     this.parts.forEach((part, i) => (part.style.width = percent(shares[i])));
     const known = Number.isFinite(stage.computing);
     this.bar.hidden = !known;
@@ -157,7 +159,8 @@ class StageRow {
       `computing ${percent(shares[0])}, waiting for input ${percent(shares[1])}, waiting for output ${percent(shares[2])}`,
     );
     const pass = stage.passes > 0 ? Math.min(stage.pass + 1, stage.passes) : stage.pass + 1;
-    setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(pass)}` : `frame ${count(stage.frame)}`);
+    const frame = Number.isFinite(stage.frame) ? `frame ${count(stage.frame)}` : "";
+    setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(pass)}` : frame);
     setText(this.cells.of, stage.passes > 0 ? `of ${count(stage.passes)}` : "");
     this.progress.firstChild.style.width = stage.frames > 0 ? percent(stage.frame / stage.frames) : "0";
     const queue = stage.queue

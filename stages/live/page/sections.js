@@ -101,6 +101,8 @@ class WeightMap {
       largest(layer.data.subarray(unit * per, (unit + 1) * per)),
     );
     const limits = this.own ? { most, per } : null;
+    const shown = layer.data.length / per;
+    raster.retitle(shown < layer.rows ? `${this.title} of the first ${plural(shown, "unit")}` : this.title);
     raster.paint(layer.data, { max: 255, says: layer.max, order, limits, data: { seq: layer.seq, top: layer.max } });
   }
 
@@ -177,14 +179,17 @@ class Place {
     const to = this.transform();
     const [h, w] = this.section.stream.shape;
     const centre = (i) => [this.at[2 * i] + w / 2, this.at[2 * i + 1] + h / 2];
-    // A path that leaves over an edge of the periodic picture comes in at the other one: cut it there.
-    const far = this.tapestry ? Math.min(...(this.tapestry.period ?? [Infinity])) / 2 : Infinity;
+    // A path that leaves over an edge of the periodic picture comes in at the other one: cut it there. Where no period is
+    // known, a step twenty times as long as nearly all others counts as such.
+    const steps = Array.from({ length: this.at.length / 2 }, (_, i) => {
+      const [a, b] = [centre(Math.max(i - 1, 0)), centre(i)];
+      return Math.hypot(a[0] - b[0], a[1] - b[1]);
+    });
+    const usual = Math.max(...[...steps].sort((a, b) => a - b).slice(0, Math.ceil(0.9 * steps.length)), 1);
+    const far = this.tapestry?.period ? Math.min(...this.tapestry.period) / 2 : 20 * usual;
     const path = (from, until) => {
       const points = [];
-      for (let i = from; i <= until; i++) {
-        const [a, b] = [centre(Math.max(i - 1, 0)), centre(i)];
-        points.push([...to(b), Math.hypot(a[0] - b[0], a[1] - b[1]) > far]);
-      }
+      for (let i = from; i <= until; i++) points.push([...to(centre(i)), steps[i] > far]);
       return points;
     };
     line(path(this.frame, this.at.length / 2 - 1), themed("--ahead"), 1);
@@ -455,7 +460,7 @@ export class ActivationsSection extends Section {
     if (!Number.isInteger(one?.unit)) return [];
     const open = () => this.app.openUnit(this.stream.from ?? "", one.unit);
     const link = el("button", { type: "button", class: "link", on: { click: open }, text: String(one.unit) });
-    return [el("span", {}, el("i", { class: `swatch ${word}` }), `${word} covered `, link, ` ${number(one.value)}`)];
+    return [el("span", {}, el("i", { class: `swatch ${word}` }), `${word} `, link, ` ${number(one.value)}`)];
   }
 
   destroy() {

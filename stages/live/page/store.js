@@ -134,7 +134,8 @@ export class Store {
     const { at, stages } = this.rates;
     at.push((Date.now() - this.opened) / 1000);
     for (const list of stages.values()) list.push(NaN);
-    for (const stage of this.status.stages.slice(0, LAYERS_MAX)) {
+    for (const stage of this.status.stages) {
+      if (!stages.has(stage.name) && stages.size >= LAYERS_MAX) continue;
       if (!stages.has(stage.name)) stages.set(stage.name, new Array(at.length).fill(NaN));
       stages.get(stage.name)[at.length - 1] = stage.state === "running" ? finite(stage.rate) : NaN;
     }
