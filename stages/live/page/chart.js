@@ -91,6 +91,7 @@ export class Chart {
     );
     this.canvas = el("canvas", { class: "chart", role: "img", "aria-label": title, data });
     this.canvas.style.height = `${height}px`;
+    this.still = el("canvas"); // without what moves
     this.frame = el("div", { class: "frame" }, this.canvas, tools);
     this.head = el("span", { class: "title", text: title });
     this.figure = el("figure", { class: "curve" }, el("figcaption", {}, this.head, this.legend), this.frame);
@@ -132,6 +133,7 @@ export class Chart {
       const newest = line.y.findLast((value) => Number.isFinite(value));
       setText(this.values[i], number(at === null ? newest : line.y[at]));
     });
+    if (at !== null) return; // what moves is not read out
     const said = this.lines.map((line, i) => `${line.name} ${this.values[i].textContent}`).join(", ");
     this.canvas.setAttribute("aria-label", `${this.title}: ${said}`);
   }
@@ -149,22 +151,25 @@ export class Chart {
   /** A place that moves along by itself: the frame shown. A pointer on the chart goes before it. */
   follow(index) {
     this.place = index;
-    this.draw();
+    this.mark();
   }
 
   point(index) {
     this.pointed = index;
-    this.draw();
+    this.mark();
   }
 
+  /** Draw everything that stands still, aside; then the marks on it. */
   draw() {
     const box = this.canvas.getBoundingClientRect();
     if (box.width === 0) return;
     if (this.pointed !== null && this.pointed >= this.x.length) this.pointed = null;
     const density = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(box.width * density);
-    this.canvas.height = Math.round(box.height * density);
-    const context = this.canvas.getContext("2d");
+    for (const canvas of [this.canvas, this.still]) {
+      canvas.width = Math.round(box.width * density);
+      canvas.height = Math.round(box.height * density);
+    }
+    const context = this.still.getContext("2d");
     context.scale(density, density);
     context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
     context.lineWidth = 1;
@@ -188,7 +193,21 @@ export class Chart {
     if (left) this.drawAxis(context, area, left, false);
     if (right) this.drawAxis(context, area, right, true);
     for (const line of this.lines) this.drawLine(context, area, line, line.right ? right : left);
+    Object.assign(this, { area, left, right, density });
+    this.mark();
+  }
+
+  /** What moves: the place pointed at or followed, and a dot on every line, there or at its end. */
+  mark() {
+    const { area, canvas, density } = this;
+    if (!area || canvas.width === 0) return;
+    const context = canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(this.still, 0, 0);
+    context.scale(density, density);
     if (this.shownAt !== null) this.drawPointer(context, area);
+    for (const line of this.lines) this.drawDot(context, area, line, line.right ? this.right : this.left);
     this.write();
   }
 
@@ -238,27 +257,29 @@ export class Chart {
   drawLine(context, area, line, axis) {
     if (!axis) return;
     const y = (value) => area.y1 - axis.at(value) * (area.y1 - area.y0);
-    context.strokeStyle = context.fillStyle = themed(line.colour);
+    context.strokeStyle = themed(line.colour);
     context.lineWidth = 1.5;
-    context.lineJoin = "round";
+    context.lineJoin = context.lineCap = "round";
     context.beginPath();
     let pen = false;
-    let newest = -1;
     this.x.forEach((x, i) => {
       const value = line.y[i];
       const shown = Number.isFinite(value) && (!axis.log || value > 0);
-      if (shown && pen) context.lineTo(this.plot.at(x), y(value));
-      else if (shown) context.moveTo(this.plot.at(x), y(value));
-      if (shown) newest = i;
+      if (shown && !pen) context.moveTo(this.plot.at(x), y(value));
+      if (shown) context.lineTo(this.plot.at(x), y(value)); // also of one that stands alone: a point
       pen = shown;
     });
     context.stroke();
-    const dot = this.shownAt ?? newest;
-    if (dot >= 0 && Number.isFinite(line.y[dot])) {
-      context.beginPath();
-      context.arc(this.plot.at(this.x[dot]), y(line.y[dot]), 2.5, 0, 2 * Math.PI);
-      context.fill();
-    }
+  }
+
+  drawDot(context, area, line, axis) {
+    const at = this.shownAt ?? line.y.findLastIndex((value) => Number.isFinite(value));
+    const value = line.y[at];
+    if (!axis || !Number.isFinite(value) || (axis.log && value <= 0)) return;
+    context.fillStyle = themed(line.colour);
+    context.beginPath();
+    context.arc(this.plot.at(this.x[at]), area.y1 - axis.at(value) * (area.y1 - area.y0), 2.5, 0, 2 * Math.PI);
+    context.fill();
   }
 
   drawPointer(context, area) {

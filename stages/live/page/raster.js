@@ -155,10 +155,12 @@ export class Raster {
 
   paintOver() {
     const context = this.over.getContext("2d");
-    context.clearRect(0, 0, this.over.width, this.over.height);
+    if (this.marked) context.clearRect(0, 0, this.over.width, this.over.height);
+    this.marked = false; // so that one without marks costs nothing
     const [sx, sy] = [this.over.width / this.width, this.over.height / this.height];
     const density = window.devicePixelRatio || 1;
     const line = (points, colour, width = 1.5) => {
+      this.marked = true;
       context.strokeStyle = colour;
       context.lineWidth = width * density;
       context.lineJoin = "round";
@@ -169,6 +171,7 @@ export class Raster {
       context.stroke();
     };
     const rectangle = (x, y, w, h, colour, width = 1.5) => {
+      this.marked = true;
       context.strokeStyle = colour;
       context.lineWidth = width * density;
       context.strokeRect(x * sx, y * sy, w * sx, h * sy);

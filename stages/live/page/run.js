@@ -189,9 +189,10 @@ export class Stages {
 
   refresh() {
     const { status, rates } = this.store;
-    this.table.hidden = status === null;
+    this.table.hidden = this.chart.figure.hidden = status === null;
     if (status === null) {
-      setText(this.sentence, "Nothing has been heard of the stages yet.");
+      const over = this.store.scene?.mode === "recording";
+      setText(this.sentence, over ? "How its stages fared is not recorded." : "Nothing has been heard of the stages yet.");
       return;
     }
     for (const stage of status.stages) {
