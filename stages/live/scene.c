@@ -612,23 +612,22 @@ int scene_say_error(const char *why, struct said **out)
 static int tell_status(struct scene *self, const struct board_wants *wants, const struct run_status *made_up)
 {
     char path[sizeof self->folder + 32];
-    struct run_status read = {.n = 0};
     struct said *message = NULL;
     snprintf(path, sizeof path, "%s/status.json", self->folder);
-    const bool known = self->folder[0] != '\0' && status_read_file(&read, path) == LOOM_OK;
     say_begin(&say, "status");
     fprintf(say.json, ",\"dropped\":%" PRIu64 ",\"viewers\":%zu,\"status\":", board_dropped(self->board),
             wants->viewers);
-    if (known || made_up != NULL) {
-        status_write(known ? &read : made_up, say.json);
-    } else {
-        fputs("null", say.json);
+    if (self->folder[0] == '\0' || status_copy_file(say.json, path) < 0) {
+        if (made_up != NULL) {
+            status_write(made_up, say.json);
+        } else {
+            fputs("null", say.json);
+        }
     }
     const int status = say_finish(&say, &message);
     if (status == LOOM_OK) {
         board_publish(self->board, BOARD_STATUS, "", &message);
     }
-    status_fini(&read);
     return status;
 }
 
