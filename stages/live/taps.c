@@ -69,7 +69,7 @@ static void note_name(struct taps *self, struct tapped *tap, const struct stream
 void taps_status(struct taps *self, struct run_status *status)
 {
     *status = (struct run_status){.elapsed_s = NAN, .busy = NAN, .state = "running"};
-    snprintf(status->run, sizeof status->run, "%.127s", self->scene->run);
+    snprintf(status->run, sizeof status->run, "%s", self->run);
     const int64_t now_ms = clock_ms();
     pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < self->n; i++) {
@@ -298,6 +298,7 @@ int taps_new(struct taps **self_p, struct scene *scene, struct endpoint_context 
     }
     self->scene = scene;
     self->archive = archive;
+    snprintf(self->run, sizeof self->run, "%.127s", scene->run);
     self->endpoints = endpoints;
     pthread_mutex_init(&self->lock, NULL);
     int status = 0;
