@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "../render/shown.h"
+#include "hdf5_file.h"
 #include "log.h"
 #include "recording_read.h"
 
@@ -271,6 +272,7 @@ int archive_say_clip(struct archive *self, uint64_t seq, size_t n, struct said *
     const struct scene *scene = self->scene;
     struct clip clip;
     *out = NULL;
+    hdf5_quiet(); /* of this thread */
     n = frames_from(self, seq, n);
     if (!scene->recorded) {
         return error_set(LOOM_EDATA,
@@ -331,6 +333,7 @@ bool archive_has_any(const struct archive *self)
 
 void archive_look(struct archive *self)
 {
+    hdf5_quiet(); /* of this thread */
     for (size_t i = 0; i < self->n_files; i++) {
         if (self->files[i] != NULL && recording_reader_condition(self->files[i]) == RECORDING_LIVE &&
             recording_reader_refresh(self->files[i]) < 0) {

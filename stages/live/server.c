@@ -416,7 +416,6 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(server_of(wsi), wsi, in);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: /* a WebSocket that did not ask for ours */
-        return -1;
     case LWS_CALLBACK_HTTP_BODY:
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
         return -1;
@@ -565,17 +564,20 @@ int server_new(struct server **self_p, const struct guard *guard, char *(*metric
                void *argument)
 {
     struct server *self = *self_p = calloc(1, sizeof *self);
-    int status = self == NULL ? error_set(LOOM_EINTERNAL, "no memory for the live page") : LOOM_OK;
-    if (status == LOOM_OK) {
-        self->guard = guard;
-        self->metrics = metrics;
-        self->argument = argument;
-        self->assets = calloc(page_files_n + 1, sizeof *self->assets);
-        status = self->assets == NULL ? error_set(LOOM_EINTERNAL, "no memory for the live page")
-                                      : board_new(&self->board, wake, self);
+    struct asset *assets = calloc(page_files_n + 1, sizeof *assets);
+    if (self == NULL || assets == NULL) {
+        free(assets);
+        free(self);
+        *self_p = NULL;
+        return error_set(LOOM_EINTERNAL, "no memory for the live page");
     }
+    self->guard = guard;
+    self->metrics = metrics;
+    self->argument = argument;
+    self->assets = assets;
+    int status = board_new(&self->board, wake, self);
     for (size_t i = 0; status == LOOM_OK && i < page_files_n; i++) {
-        status = make_asset(&self->assets[i], &page_files[i], guard->token);
+        status = make_asset(&assets[i], &page_files[i], guard->token);
     }
     if (status == LOOM_OK) {
         status = listen_at(self);
@@ -625,7 +627,7 @@ void server_destroy(struct server **self_p)
         lws_context_destroy(self->context);
     }
     board_destroy(&self->board);
-    for (size_t i = 0; self->assets != NULL && i < page_files_n; i++) {
+    for (size_t i = 0; i < page_files_n; i++) {
         free(self->assets[i].data);
     }
     free(self->assets);

@@ -80,7 +80,8 @@ void taps_status(struct taps *self, struct run_status *status)
         snprintf(stage->state, sizeof stage->state, "running");
         stage->frame = (double)tap->frame;
         stage->frames = total == UINT64_MAX ? NAN : (double)total;
-        stage->pass = pass == 0 ? 1 : (double)(tap->frame / pass + 1);
+        const uint64_t number = pass == 0 ? 1 : tap->frame / pass + 1;
+        stage->pass = (double)number;
         stage->passes = pass == 0 || total == UINT64_MAX ? NAN : ceil((double)total / (double)pass);
         stage->pass = stage->pass > stage->passes ? stage->passes : stage->pass;
         stage->rate = tap->rate;
