@@ -201,6 +201,9 @@ class Live(PageCase):
         self.wait_js("weights", "document.querySelector('canvas[data-stream=sparse][data-what=weights]')?.dataset.seq > 0")
         self.wait_js("prototypes", "document.querySelector('canvas[data-stream=topo][data-what=prototypes]')?.dataset.seq > 0")
         self.wait_js("the stages", "document.querySelectorAll('#stages tbody tr').length >= 3")
+        passes = "loom.store.status.stages.find((s) => s.name === 'topo').pass"
+        self.wait_js("the pass", f"document.querySelector('[data-stage=topo] .pass').textContent === 'pass ' + {passes}")
+        self.assertGreaterEqual(browser.js(f"return {passes}"), 1)
         self.wait_js("the tapestry", "loom.store.tapestry !== null")
 
     def check_unit(self):

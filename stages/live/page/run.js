@@ -158,9 +158,8 @@ class StageRow {
       "aria-label",
       `computing ${percent(shares[0])}, waiting for input ${percent(shares[1])}, waiting for output ${percent(shares[2])}`,
     );
-    const pass = stage.passes > 0 ? Math.min(stage.pass + 1, stage.passes) : stage.pass + 1;
     const frame = Number.isFinite(stage.frame) ? `frame ${count(stage.frame)}` : "";
-    setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(pass)}` : frame);
+    setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(stage.pass)}` : frame);
     setText(this.cells.of, stage.passes > 0 ? `of ${count(stage.passes)}` : "");
     this.progress.firstChild.style.width = stage.frames > 0 ? percent(stage.frame / stage.frames) : "0";
     const queue = stage.queue

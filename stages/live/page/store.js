@@ -159,6 +159,6 @@ export class Store {
     const stages = (this.status?.stages ?? []).filter((stage) => Number.isFinite(stage.pass) && stage.passes > 0);
     if (stages.length === 0) return "";
     const slowest = stages.reduce((a, b) => (b.pass < a.pass ? b : a));
-    return `${Math.min(slowest.pass + 1, slowest.passes)}/${slowest.passes}`;
+    return `${slowest.pass}/${slowest.passes}`;
   }
 }
