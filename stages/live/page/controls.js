@@ -2,7 +2,7 @@
 
 import { count, el, icon, setText, settings } from "./dom.js";
 
-const MARKS_MAX = 100; // pass marks under the slider; with more passes, every second, fifth, tenth, ... is marked
+const MARKS_MAX = 50; // pass marks under the slider; with more passes, every second, fifth, tenth, ... is marked
 
 export class Controls {
   /** `element` is the row as it stands in the page; `player` what it controls. */

@@ -16,7 +16,7 @@ import { UnitPanel } from "./unit.js";
 
 const SECTIONS = { frames: FramesSection, codes: CodesSection, activations: ActivationsSection };
 const SECTIONS_MAX = 24;
-const CLIP_FRAMES = 50; // about what the server sends at once
+const CLIP_FRAMES = 64; // what the server sends at once
 const HIDDEN_MS = 60000; // the longest pause between clips that can be asked for
 const PARTS_OF = {
   scene: ["sections", "stages", "curves"],
@@ -161,7 +161,6 @@ class App {
   /** Columns for the streams of a new scene; the same scene again (a reconnection) keeps what is there. */
   build() {
     const { scene } = this.store;
-    document.title = `${scene.run ?? "Loom"} \u2013 Loom`;
     document.body.dataset.run = scene.run ?? "";
     document.body.dataset.mode = scene.mode;
     this.setRange();
@@ -198,7 +197,7 @@ class App {
     if (!found) return;
     const [name, unit] = [decodeURIComponent(found[1]), Number(found[2])];
     if (this.unit.asked?.name !== name || this.unit.asked.unit !== unit) this.openUnit(name, unit);
-    else this.unit.ask();
+    else if (this.unit.shown === null) this.unit.ask();
   }
 
   /** Where a curve of this place goes: the first column of that kind, or beside the stages. */
@@ -255,8 +254,11 @@ class App {
     setText($("name"), scene?.run ?? "");
     setText($("mode"), scene === null ? "" : recording ? "recording" : (status?.state ?? "live"));
     $("mode").dataset.state = recording ? "recording" : (status?.state ?? "");
+    document.title = [scene?.run, recording ? "" : this.store.progress, "Loom"].filter(Boolean).join(" \u00b7 ");
+    const left = recording ? NaN : this.store.left_s;
     const facts = [
       Number.isFinite(status?.elapsed_s) ? `${duration(status.elapsed_s)} elapsed` : "",
+      Number.isFinite(left) ? `about ${duration(left)} left` : "",
       viewers > 0 ? `${count(viewers)} viewer${viewers === 1 ? "" : "s"}` : "",
       dropped > 0 ? `${count(dropped)} dropped` : "",
     ];

@@ -158,9 +158,8 @@ class StageRow {
       "aria-label",
       `computing ${percent(shares[0])}, waiting for input ${percent(shares[1])}, waiting for output ${percent(shares[2])}`,
     );
-    const pass = stage.passes > 0 ? Math.min(stage.pass + 1, stage.passes) : stage.pass + 1;
     const frame = Number.isFinite(stage.frame) ? `frame ${count(stage.frame)}` : "";
-    setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(pass)}` : frame);
+    setText(this.cells.pass, Number.isFinite(stage.pass) ? `pass ${count(stage.pass)}` : frame);
     setText(this.cells.of, stage.passes > 0 ? `of ${count(stage.passes)}` : "");
     this.progress.firstChild.style.width = stage.frames > 0 ? percent(stage.frame / stage.frames) : "0";
     const queue = stage.queue
@@ -187,19 +186,26 @@ export class Stages {
     chart.append(this.chart.figure);
   }
 
+  /** The stages as the pipeline has them: its parameters are told in its order. */
+  inOrder(stages) {
+    const names = Object.keys(this.store.scene?.parameters ?? {});
+    return [...stages].sort((a, b) => names.indexOf(a.name) - names.indexOf(b.name));
+  }
+
   refresh() {
     const { status, rates } = this.store;
     this.table.hidden = this.chart.figure.hidden = status === null;
     if (status === null) {
       const over = this.store.scene?.mode === "recording";
-      setText(this.sentence, over ? "How its stages fared is not recorded." : "Nothing has been heard of the stages yet.");
+      setText(
+        this.sentence,
+        over ? "How its stages fared is not recorded." : "Nothing has been heard of the stages yet.",
+      );
       return;
     }
-    for (const stage of status.stages) {
-      if (!this.rows.has(stage.name)) {
-        this.rows.set(stage.name, new StageRow(stage.name));
-        this.table.tBodies[0].append(this.rows.get(stage.name).element);
-      }
+    const stages = this.inOrder(status.stages);
+    for (const stage of stages) {
+      if (!this.rows.has(stage.name)) this.rows.set(stage.name, new StageRow(stage.name));
       this.rows.get(stage.name).write(stage, stage.name === status.limits);
     }
     for (const [name, row] of this.rows) {
@@ -207,6 +213,9 @@ export class Stages {
       row.element.remove();
       this.rows.delete(name);
     }
+    const order = stages.map((stage) => stage.name).join();
+    if (order !== this.order) this.table.tBodies[0].append(...stages.map((stage) => this.rows.get(stage.name).element));
+    this.order = order;
     const measured = status.stages.some((stage) => Number.isFinite(stage.computing));
     this.key.hidden = !measured;
     setText(

@@ -141,4 +141,24 @@ export class Store {
     }
     if (at.length > RATES_MAX) thin([at, ...stages.values()]);
   }
+
+  /** Seconds until the last stage has done all its frames, by its rate of the last minute; NaN where that cannot be told. */
+  get left_s() {
+    let most = NaN;
+    for (const { name, state, frame, frames } of this.status?.stages ?? []) {
+      const rates = (this.rates.stages.get(name) ?? []).slice(-60).filter((rate) => rate > 0);
+      if (state !== "running" || !(frame < frames) || rates.length < 5) continue;
+      const left = ((frames - frame) * rates.length) / rates.reduce((sum, rate) => sum + rate, 0);
+      if (!(left <= most)) most = left;
+    }
+    return most;
+  }
+
+  /** The pass that the slowest stage is in, as "3/20"; "" where that is not known. */
+  get progress() {
+    const stages = (this.status?.stages ?? []).filter((stage) => Number.isFinite(stage.pass) && stage.passes > 0);
+    if (stages.length === 0) return "";
+    const slowest = stages.reduce((a, b) => (b.pass < a.pass ? b : a));
+    return `${slowest.pass}/${slowest.passes}`;
+  }
 }

@@ -29,6 +29,7 @@ export class UnitPanel {
     const stream = this.app.store.scene?.streams.find((one) => one.name === name);
     if (!stream?.grid || unit < 0 || unit >= stream.grid[0] * stream.grid[1]) return;
     this.asked = { name, unit };
+    this.shown = null;
     this.stream = stream;
     this.element.hidden = false;
     document.body.classList.add("with-unit");
