@@ -33,18 +33,22 @@
 #include "compare.h"
 #include "durable_file.h"
 #include "gallery.h"
+#include "live.h"
 #include "log.h"
 #include "shown.h"
 #include "stage.h"
 
 struct render {
-    char *layers;    /* folder of layer files; "": the run's */
-    char *pictures;  /* folder to draw into; "": the run's */
-    int64_t scale;   /* pixels a weight; 0: so that a map has about DRAW_SIDE_USUAL pixels */
-    bool separators; /* lines between units */
-    char *compare;   /* folder of runs to compare; "": none */
-    int64_t columns; /* of that sheet; 0: about a square */
+    char *layers;     /* folder of layer files; "": the run's */
+    char *pictures;   /* folder to draw into; "": the run's */
+    int64_t scale;    /* pixels a weight; 0: so that a map has about DRAW_SIDE_USUAL pixels */
+    bool separators;  /* lines between units */
+    char *compare;    /* folder of runs to compare; "": none */
+    int64_t columns;  /* of that sheet; 0: about a square */
+    char *live;       /* where the live page is served, ADDRESS:PORT; "": it is not */
+    char *live_token; /* without which it is not; "": none needed on the loopback */
 
+    struct live *page;
     struct gallery gallery;
     struct shelf sparse; /* the sparse layers known */
     bool asked;          /* `layers` was given, so its files are expected to be there */
@@ -100,6 +104,22 @@ static const struct param params[] = {
      .unit = "runs",
      .help = "how many stand in a row when they are compared; 0: about a square",
      .flags = PARAM_LOCAL},
+    {.name = "live",
+     .type = PARAM_TEXT,
+     .offset = FIELD(live),
+     .fallback = "",
+     .unit = "",
+     .help =
+         "where a page for a browser shows the run while it goes on: ADDRESS:PORT, such as 127.0.0.1:8090; "
+         "empty: nowhere",
+     .flags = PARAM_LOCAL},
+    {.name = "live_token",
+     .type = PARAM_TEXT,
+     .offset = FIELD(live_token),
+     .fallback = "",
+     .unit = "",
+     .help = "token that the page asks for; empty: none on the loopback, a random one elsewhere",
+     .flags = PARAM_LOCAL},
     {0},
 };
 
@@ -139,6 +159,11 @@ static int render_open(const struct stage_context *context, void *state)
                          "there is nothing to draw: give --tap ENDPOINT to see a layer that learns, "
                          "--layers FOLDER for layer files, or --compare FOLDER for runs");
     }
+    if (self->live[0] != '\0' && context->n_taps == 0) {
+        return error_set(LOOM_EUSAGE,
+                         "the live page shows taps, and none is given: add --tap ENDPOINT, or see a "
+                         "finished run with: loom view RUN");
+    }
     int status = settle_path(&self->layers, context->run, "layers");
     if (status == LOOM_OK) {
         status = settle_path(&self->pictures, context->run, "pictures");
@@ -156,6 +181,22 @@ static int render_open(const struct stage_context *context, void *state)
         log_warning("pictures will have no letters: %s", error_message());
     }
     return LOOM_OK;
+}
+
+/* Begin to serve the live page, if it is asked for. */
+static int render_configure(const struct stage_context *context, void *state, struct stream_info *output)
+{
+    (void)output;
+    struct render *self = state;
+    const struct live_settings settings = {.address = self->live,
+                                           .token = self->live_token,
+                                           .run = context->run,
+                                           .name = "",
+                                           .taps = context->taps,
+                                           .n_taps = context->n_taps,
+                                           .endpoints = context->endpoints};
+    const int status = self->live[0] == '\0' ? LOOM_OK : live_new(&self->page, &settings);
+    return status < 0 ? error_prefix(status, "parameter live") : status;
 }
 
 /* Draw a layer; a sparse one is kept for those above it. */
@@ -263,6 +304,14 @@ static void render_close(const struct stage_context *context, void *state)
 {
     (void)context;
     struct render *self = state;
+    if (self->page != NULL) {
+        char why[160] = "the run has ended";
+        if (live_run(self->page)[0] != '\0') {
+            snprintf(why, sizeof why, "the run has ended; look on with: loom view %s", live_run(self->page));
+            log_notice("the live page has ended; look on with: loom view %s", live_run(self->page));
+        }
+        live_destroy(&self->page, why);
+    }
     shelf_fini(&self->sparse);
     gallery_fini(&self->gallery);
 }
@@ -275,6 +324,7 @@ static const struct stage stage = {
     .state_bytes = sizeof(struct render),
     .params = params,
     .open = render_open,
+    .configure = render_configure,
     .tap = render_tap,
     .drain = render_drain,
     .close = render_close,

@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"graph", "PIPELINE.yaml [--format dot|mermaid]", "draw a pipeline", command_graph},
     {"tap", "RUN STAGE | ENDPOINT [options]", "read a stream of a running pipeline: array, video, bytes",
      NULL},
+    {"view", "RUN [--address ADDRESS:PORT]", "see a run in a browser, live or from its recording", NULL},
     {"export", "FILE --npy|--csv|--png [options]", "a layer or recording for other programs", NULL},
     {"check", "FILE...", "verify recordings and layer files", NULL},
     {"check-stage", "[options] COMMAND...", "does a stage of yours speak the protocol?", NULL},
