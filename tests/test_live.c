@@ -765,6 +765,14 @@ static void test_status_is_read_and_written(void **state)
     assert_int_equal(status_read_file(&status, path), 0);
     assert_string_equal(status.state, "killed"); /* it says it runs, but has not for years */
     status_fini(&status);
+    out = open_memstream(&text, &n);
+    assert_non_null(out);
+    assert_int_equal(status_copy_file(out, path), 0);
+    assert_int_equal(fclose(out), 0);
+    assert_non_null(strstr(text, "\"unknown\":[]")); /* keys that are not known here */
+    assert_non_null(strstr(text, "\"state\":\"killed\""));
+    assert_null(strchr(text, '\n'));
+    free(text);
     static const char *const wrong[] = {"", "[]", "{", "{\"v\":1}x", "7"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_int_equal(status_read(&status, wrong[i], strlen(wrong[i])), LOOM_EDATA);

@@ -53,6 +53,8 @@ static const struct column columns[] = {
     {SHARE, AT(computing), "kind", "computing"},
     {SHARE, AT(waiting_input), "kind", "waiting_input"},
     {SHARE, AT(waiting_output), "kind", "waiting_output"},
+    {"loom_stage_cpu", "gauge", "Processors that the stage kept busy since the last report.", AT(cpu), NULL,
+     NULL},
     {QUEUE, AT(queue_input), "queue", "input"},
     {QUEUE, AT(queue_held), "queue", "held"},
     {QUEUE, AT(queue_ring), "queue", "ring"},
@@ -109,6 +111,10 @@ void exposition_write_status(FILE *out, const struct run_status *status)
     if (isfinite(status->elapsed_s)) {
         exposition_write_number(out, "loom_run_elapsed_seconds", "gauge",
                                 "How long the run has taken so far.", status->elapsed_s);
+    }
+    if (isfinite(status->busy)) {
+        exposition_write_number(out, "loom_machine_busy", "gauge",
+                                "Share of the machine's processors that is busy, by anybody.", status->busy);
     }
     if (status->state[0] != '\0') {
         write_head(out, "loom_run_state", "gauge", "1 with the state in which the run is.");

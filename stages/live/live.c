@@ -1,6 +1,7 @@
 /* See live.h. */
 #include "live.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static void find_status(struct live *self, struct run_status *status)
 static char *write_metrics(void *argument)
 {
     struct live *self = argument;
-    struct run_status status = {.n = 0};
+    struct run_status status = {.elapsed_s = NAN, .busy = NAN};
     char *text = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);

@@ -13,10 +13,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "assets.h"
 #include "clock.h"
-#include "page.h"
 
 #define CHUNK_BYTES ((size_t)32 << 10) /* sent at once; a larger message goes as several fragments */
 #define HEADER_BYTES 4096              /* of a request's headers */
@@ -29,14 +28,6 @@
 #define PARTING_MS 500        /* for viewers to take it */
 #define NICENESS 10           /* those who train go first */
 #define PROTOCOL "loom-1"
-
-/* A file of the page as it is sent: with the token in it, where one is needed. */
-struct asset {
-    const char *name, *type;
-    uint8_t *data;
-    size_t bytes;
-    char etag[20];
-};
 
 struct server {
     const struct guard *guard;
@@ -96,76 +87,6 @@ static const char *header(struct lws *wsi, enum lws_token_indexes which, char *v
 
 /* ---- HTTP ---- */
 
-static const char *type_of(const char *name)
-{
-    static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
-                                           {".css", "text/css; charset=utf-8"},
-                                           {".js", "text/javascript; charset=utf-8"},
-                                           {".svg", "image/svg+xml"}};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot != NULL && i < sizeof types / sizeof *types; i++) {
-        if (strcmp(dot, types[i][0]) == 0) {
-            return types[i][1];
-        }
-    }
-    return "application/octet-stream";
-}
-
-/* The name of a page's file that begins behind a quote at `at`, with or without ./ in front; its length, or 0. */
-static size_t names_file(const uint8_t *at, const uint8_t *end, uint8_t quote)
-{
-    size_t lead = end - at > 2 && at[0] == '.' && at[1] == '/' ? 2 : 0;
-    for (size_t i = 0; i < page_files_n; i++) {
-        const size_t n = strlen(page_files[i].name);
-        if ((size_t)(end - at) > lead + n && memcmp(at + lead, page_files[i].name, n) == 0 &&
-            at[lead + n] == quote) {
-            return lead + n;
-        }
-    }
-    return 0;
-}
-
-/* Copy a file of the page; where it names another one in quotes, the token is put behind that name. */
-static int make_asset(struct asset *asset, const struct page_file *file, const char *token)
-{
-    char *text = NULL;
-    FILE *out = open_memstream(&text, &asset->bytes);
-    if (out == NULL) {
-        return error_set(LOOM_EINTERNAL, "no memory for the live page");
-    }
-    const uint8_t *end = file->data + file->bytes;
-    for (const uint8_t *at = file->data; at < end; at++) {
-        fputc(*at, out);
-        const size_t n = token[0] != '\0' && (*at == '"' || *at == '\'') ? names_file(at + 1, end, *at) : 0;
-        if (n > 0) {
-            fwrite(at + 1, 1, n, out);
-            fprintf(out, "?token=%s", token);
-            at += n;
-        }
-    }
-    if (fclose(out) != 0 || text == NULL) {
-        free(text);
-        return error_set(LOOM_EINTERNAL, "no memory for the live page");
-    }
-    asset->data = (uint8_t *)text;
-    asset->name = file->name;
-    asset->type = type_of(file->name);
-    snprintf(asset->etag, sizeof asset->etag, "\"%016jx\"", (uintmax_t)XXH64(text, asset->bytes, 0));
-    return LOOM_OK;
-}
-
-static const struct asset *find_asset(const struct server *self, const char *path, size_t n)
-{
-    const char *name = n == 1 ? "index.html" : path + 1;
-    n = n == 1 ? strlen(name) : n - 1;
-    for (size_t i = 0; i < page_files_n; i++) {
-        if (strlen(self->assets[i].name) == n && memcmp(self->assets[i].name, name, n) == 0) {
-            return &self->assets[i];
-        }
-    }
-    return NULL;
-}
-
 /* Send the head of an answer; the body (borrowed, unless request->owned) follows when it can be written. */
 static int answer(struct lws *wsi, struct request *request, unsigned code, const char *type, const char *etag,
                   const void *body, size_t bytes)
@@ -223,7 +144,7 @@ static int handle_request(struct server *self, struct lws *wsi, struct request *
     if (n == 8 && memcmp(path, "/metrics", 8) == 0) {
         return answer_metrics(self, wsi, request);
     }
-    const struct asset *asset = find_asset(self, path, (size_t)n);
+    const struct asset *asset = assets_find(self->assets, path, (size_t)n);
     if (asset == NULL) {
         return answer_text(wsi, request, 404, "There is no such page.\n");
     }
@@ -564,20 +485,15 @@ int server_new(struct server **self_p, const struct guard *guard, char *(*metric
                void *argument)
 {
     struct server *self = *self_p = calloc(1, sizeof *self);
-    struct asset *assets = calloc(page_files_n + 1, sizeof *assets);
-    if (self == NULL || assets == NULL) {
-        free(assets);
-        free(self);
-        *self_p = NULL;
+    if (self == NULL) {
         return error_set(LOOM_EINTERNAL, "no memory for the live page");
     }
     self->guard = guard;
     self->metrics = metrics;
     self->argument = argument;
-    self->assets = assets;
     int status = board_new(&self->board, wake, self);
-    for (size_t i = 0; status == LOOM_OK && i < page_files_n; i++) {
-        status = make_asset(&assets[i], &page_files[i], guard->token);
+    if (status == LOOM_OK) {
+        status = assets_new(&self->assets, guard->token);
     }
     if (status == LOOM_OK) {
         status = listen_at(self);
@@ -627,10 +543,7 @@ void server_destroy(struct server **self_p)
         lws_context_destroy(self->context);
     }
     board_destroy(&self->board);
-    for (size_t i = 0; i < page_files_n; i++) {
-        free(self->assets[i].data);
-    }
-    free(self->assets);
+    assets_destroy(&self->assets);
     free(self);
     *self_p = NULL;
 }

@@ -25,7 +25,7 @@ static double get_number(const json_t *map, const char *key)
 void status_fini(struct run_status *self)
 {
     free(self->stages);
-    *self = (struct run_status){.elapsed_s = NAN};
+    *self = (struct run_status){.elapsed_s = NAN, .busy = NAN};
 }
 
 struct status_stage *status_add(struct run_status *self, const char *name, const char *kind)
@@ -41,7 +41,7 @@ struct status_stage *status_add(struct run_status *self, const char *name, const
     struct status_stage *stage = &stages[self->n++];
     *stage = (struct status_stage){.frame = NAN, .frames = NAN, .pass = NAN, .passes = NAN, .rate = NAN};
     stage->computing = stage->waiting_input = stage->waiting_output = NAN;
-    stage->queue_input = stage->queue_held = stage->queue_ring = stage->restarts = NAN;
+    stage->queue_input = stage->queue_held = stage->queue_ring = stage->restarts = stage->cpu = NAN;
     snprintf(stage->name, sizeof stage->name, "%s", name);
     snprintf(stage->kind, sizeof stage->kind, "%s", kind);
     return stage;
@@ -79,6 +79,7 @@ static void read_stage(struct run_status *self, const json_t *map)
     stage->computing = get_number(map, "computing");
     stage->waiting_input = get_number(map, "waiting_input");
     stage->waiting_output = get_number(map, "waiting_output");
+    stage->cpu = get_number(map, "cpu");
     stage->queue_input = get_number(queue, "input");
     stage->queue_held = get_number(queue, "held");
     stage->queue_ring = get_number(queue, "ring");
@@ -86,29 +87,48 @@ static void read_stage(struct run_status *self, const json_t *map)
     read_metrics(stage, json_object_get(map, "metrics"));
 }
 
-int status_read(struct run_status *self, const char *bytes, size_t n)
+/* The JSON object that n bytes are; freed by the caller with json_decref. */
+static int parse(json_t **root, const char *bytes, size_t n)
 {
-    *self = (struct run_status){.elapsed_s = NAN};
     json_error_t error = {.text = "it is too large"};
-    json_t *root = n > STATUS_BYTES_MAX ? NULL : json_loadb(bytes, n, 0, &error), *stage;
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return error_set(LOOM_EDATA, "this is no state of a run: %s",
-                         root == NULL ? error.text : "it is no JSON object");
+    *root = n > STATUS_BYTES_MAX ? NULL : json_loadb(bytes, n, 0, &error);
+    if (json_is_object(*root)) {
+        return LOOM_OK;
     }
+    const int status = error_set(LOOM_EDATA, "this is no state of a run: %s",
+                                 *root == NULL ? error.text : "it is no JSON object");
+    json_decref(*root);
+    *root = NULL;
+    return status;
+}
+
+static void read_run(struct run_status *self, const json_t *root)
+{
+    json_t *stage;
     get_text(self->time, sizeof self->time, root, "time");
     get_text(self->run, sizeof self->run, root, "run");
     get_text(self->state, sizeof self->state, root, "state");
     get_text(self->limits, sizeof self->limits, root, "limits");
     get_text(self->sentence, sizeof self->sentence, root, "sentence");
     self->elapsed_s = get_number(root, "elapsed_s");
+    self->busy = get_number(root, "busy");
     size_t i;
     json_array_foreach(json_object_get(root, "stages"), i, stage)
     {
         read_stage(self, stage);
     }
-    json_decref(root);
-    return LOOM_OK;
+}
+
+int status_read(struct run_status *self, const char *bytes, size_t n)
+{
+    json_t *root;
+    *self = (struct run_status){.elapsed_s = NAN, .busy = NAN};
+    const int status = parse(&root, bytes, n);
+    if (status == LOOM_OK) {
+        read_run(self, root);
+        json_decref(root);
+    }
+    return status;
 }
 
 /* Seconds since a time in UTC as the launcher writes it; 0 if it is none. */
@@ -119,27 +139,57 @@ static double age_s(const char *time_text)
     return rest == NULL ? 0 : difftime(time(NULL), timegm(&utc));
 }
 
-int status_read_file(struct run_status *self, const char *path)
+/* The JSON object in a file, its state "killed" if it is too old to be running. */
+static int load(json_t **root, const char *path)
 {
-    *self = (struct run_status){.elapsed_s = NAN};
     FILE *file = fopen(path, "re");
     char *bytes = file == NULL ? NULL : malloc(STATUS_BYTES_MAX + 1);
     int status;
+    *root = NULL;
     if (bytes == NULL) {
         status = error_set(LOOM_EIO, "'%s' cannot be read: %s", path, strerror(errno));
     } else {
-        const size_t n = fread(bytes, 1, STATUS_BYTES_MAX + 1, file);
-        status = status_read(self, bytes, n);
+        status = parse(root, bytes, fread(bytes, 1, STATUS_BYTES_MAX + 1, file));
         status = status < 0 ? error_prefix(status, "'%s'", path) : status;
-    }
-    if (status == LOOM_OK && strcmp(self->state, "running") == 0 && age_s(self->time) > STATUS_STALE_S) {
-        snprintf(self->state, sizeof self->state, "killed");
     }
     free(bytes);
     if (file != NULL) {
         fclose(file);
     }
+    const char *state = json_string_value(json_object_get(*root, "state"));
+    const char *time_text = json_string_value(json_object_get(*root, "time"));
+    if (state != NULL && strcmp(state, "running") == 0 && time_text != NULL &&
+        age_s(time_text) > STATUS_STALE_S &&
+        json_object_set_new(*root, "state", json_string("killed")) != 0) {
+        status = error_set(LOOM_EINTERNAL, "no memory for '%s'", path);
+    }
     return status;
+}
+
+int status_read_file(struct run_status *self, const char *path)
+{
+    json_t *root;
+    *self = (struct run_status){.elapsed_s = NAN, .busy = NAN};
+    const int status = load(&root, path);
+    if (status == LOOM_OK) {
+        read_run(self, root);
+    }
+    json_decref(root);
+    return status;
+}
+
+int status_copy_file(FILE *out, const char *path)
+{
+    json_t *root;
+    const int status = load(&root, path);
+    char *text = status == LOOM_OK ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    if (text == NULL) {
+        return status < 0 ? status : error_set(LOOM_EINTERNAL, "no memory for '%s'", path);
+    }
+    fputs(text, out);
+    free(text);
+    return LOOM_OK;
 }
 
 /* ---- as JSON ---- */
@@ -185,6 +235,7 @@ static void write_stage(const struct status_stage *stage, FILE *out)
     write_number(out, "computing", stage->computing);
     write_number(out, "waiting_input", stage->waiting_input);
     write_number(out, "waiting_output", stage->waiting_output);
+    write_number(out, "cpu", stage->cpu);
     if (isfinite(stage->queue_input) || isfinite(stage->queue_held) || isfinite(stage->queue_ring)) {
         fputs(",\"queue\":{\"input\":", out);
         put_number(out, stage->queue_input);
@@ -212,6 +263,7 @@ void status_write(const struct run_status *self, FILE *out)
     fputc(',', out);
     write_text(out, "state", self->state);
     write_number(out, "elapsed_s", self->elapsed_s);
+    write_number(out, "busy", self->busy);
     fputs(",\"stages\":[", out);
     for (size_t i = 0; i < self->n; i++) {
         fputs(i == 0 ? "" : ",", out);

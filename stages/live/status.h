@@ -11,7 +11,7 @@
 #include "error.h"
 #include "stream.h"
 
-#define STATUS_STAGES_MAX 256
+#define STATUS_STAGES_MAX 1024
 #define STATUS_BYTES_MAX ((size_t)1 << 20)
 #define STATUS_STALE_S 10 /* a running run that has not written for so long was killed */
 
@@ -24,6 +24,7 @@ struct status_stage {
     char name[128], kind[STREAM_NAME_BYTES], state[24];
     double frame, frames, pass, passes, rate;
     double computing, waiting_input, waiting_output; /* shares of the time, 0 to 1 */
+    double cpu;                                      /* processors it kept busy */
     double queue_input, queue_held, queue_ring, restarts;
     struct status_metric metrics[STREAM_METRICS_MAX];
     size_t n_metrics;
@@ -31,7 +32,7 @@ struct status_stage {
 
 struct run_status {
     char time[40], run[128], state[24], limits[128], sentence[512];
-    double elapsed_s;
+    double elapsed_s, busy;      /* busy: share of the machine's processors, by anybody */
     struct status_stage *stages; /* owned */
     size_t n;
 };
@@ -44,6 +45,10 @@ void status_fini(struct run_status *self);
 /* The same of a file; LOOM_EIO if it cannot be read. A run that says it is running, but has not for STATUS_STALE_S, gets
  * the state "killed". */
 int status_read_file(struct run_status *self, const char *path) LOOM_MUST_CHECK;
+
+/* Write what a file says to `out`, on one line and with all its keys, also those not known here; the state as above. Nothing is
+ * written if it fails. */
+int status_copy_file(FILE *out, const char *path) LOOM_MUST_CHECK;
 
 /* A new stage at the end, all its numbers NaN; NULL if there are too many, or no memory. */
 struct status_stage *status_add(struct run_status *self, const char *name, const char *kind);

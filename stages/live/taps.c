@@ -20,6 +20,7 @@
 #define OTHER_HWM 4     /* of weights and the rest */
 #define WEIGHTS_MS 2000 /* between two looks at a layer's weights */
 #define TICK_MS 250     /* at most between two looks around */
+#define SILENT_MS 10000 /* after which a stage's rate is not known any more */
 #define LOOK_MS 2000    /* between two looks at the run's files */
 #define IDLE_MS 1000    /* and while nobody looks */
 
@@ -67,8 +68,9 @@ static void note_name(struct taps *self, struct tapped *tap, const struct stream
 
 void taps_status(struct taps *self, struct run_status *status)
 {
-    *status = (struct run_status){.elapsed_s = NAN, .state = "running"};
-    snprintf(status->run, sizeof status->run, "%.127s", self->scene->run);
+    *status = (struct run_status){.elapsed_s = NAN, .busy = NAN, .state = "running"};
+    snprintf(status->run, sizeof status->run, "%s", self->run);
+    const int64_t now_ms = clock_ms();
     pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < self->n; i++) {
         const struct tapped *tap = &self->taps[i];
@@ -84,7 +86,7 @@ void taps_status(struct taps *self, struct run_status *status)
         stage->pass = (double)number;
         stage->passes = pass == 0 || total == UINT64_MAX ? NAN : ceil((double)total / (double)pass);
         stage->pass = stage->pass > stage->passes ? stage->passes : stage->pass;
-        stage->rate = tap->rate;
+        stage->rate = now_ms - tap->frame_ms < SILENT_MS ? tap->rate : NAN;
         memcpy(stage->metrics, tap->metrics, sizeof stage->metrics);
         stage->n_metrics = tap->n_metrics;
     }
@@ -296,6 +298,7 @@ int taps_new(struct taps **self_p, struct scene *scene, struct endpoint_context 
     }
     self->scene = scene;
     self->archive = archive;
+    snprintf(self->run, sizeof self->run, "%.127s", scene->run);
     self->endpoints = endpoints;
     pthread_mutex_init(&self->lock, NULL);
     int status = 0;

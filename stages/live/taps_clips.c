@@ -82,9 +82,10 @@ void taps_receive_fetched(struct taps *self, struct tapped *tap)
             zmq_msg_close(&reply);
             return;
         }
+        const size_t before = self->sampler.streams[tap->stream].n;
         taps_take_message(self, tap, &reply);
-        if (self->fetching) {
-            ask(self, tap);
+        if (self->fetching && self->sampler.streams[tap->stream].n > before) {
+            ask(self, tap); /* the rest; one that has nothing for us is not asked again */
         }
     }
 }

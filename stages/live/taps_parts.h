@@ -38,6 +38,7 @@ struct tapped {
 struct taps {
     struct scene *scene;
     struct endpoint_context *endpoints;
+    char run[128];           /* its name, as it was at the start: never changes */
     struct archive *archive; /* NULL: none */
     int64_t looked_ms;       /* when it was last looked at */
     struct tapped taps[CLIP_STREAMS_MAX];

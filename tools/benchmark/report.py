@@ -186,7 +186,7 @@ def ceilings(results):
     return ", ".join(rates)
 
 
-VIEWERS = [("served", "served, nobody looks (to: not served)"), ("1", "one viewer (to: none)"), ("3", "three viewers"),
+VIEWERS = [("none", "no viewer"), ("served", "served, nobody looks (to: not served)"), ("1", "one viewer (to: none)"), ("3", "three viewers"),
            ("3_and_a_stalled_one", "three viewers, and one that takes nothing")]
 
 
@@ -195,6 +195,8 @@ def viewer_table(results):
     table = []
     for name, text in VIEWERS:
         found = results.get(f"viewers/{name}/ratio")
+        if name == "none" and "viewers/none/renderer" in results:
+            table.append([text, "1", "", "1", f"{100 * value(results, 'viewers/none/renderer'):.1f} %"])
         if found:
             work, renderer = value(results, f"viewers/{name}/work"), value(results, f"viewers/{name}/renderer")
             table.append([text, f"{found['median']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}",
