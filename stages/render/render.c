@@ -42,12 +42,15 @@ struct render {
     char *pictures;  /* folder to draw into; "": the run's */
     int64_t scale;   /* pixels a weight; 0: so that a map has about DRAW_SIDE_USUAL pixels */
     bool separators; /* lines between units */
+    int colours;     /* index in colours_names */
+    bool per_unit;   /* colours go up to each unit's own largest number */
     char *compare;   /* folder of runs to compare; "": none */
     int64_t columns; /* of that sheet; 0: about a square */
 
     struct gallery gallery;
-    struct shelf sparse; /* the sparse layers known */
-    bool asked;          /* `layers` was given, so its files are expected to be there */
+    struct shelf sparse;         /* the sparse layers known */
+    char run[STREAM_NAME_BYTES]; /* the name of the run, "": not known */
+    bool asked;                  /* `layers` was given, so its files are expected to be there */
 };
 
 #define FIELD(field) offsetof(struct render, field)
@@ -83,6 +86,22 @@ static const struct param params[] = {
      .fallback = "false",
      .unit = "",
      .help = "draw thin lines between units",
+     .flags = PARAM_LOCAL},
+    {.name = "colours",
+     .type = PARAM_CHOICE,
+     .offset = FIELD(colours),
+     .fallback = "auto",
+     .unit = "",
+     .help = "colour map: grey as in the notebooks, viridis, cividis, or redblue with 0 in the middle; auto: "
+             "grey, and redblue where there are numbers below 0",
+     .choices = colours_names,
+     .flags = PARAM_LOCAL},
+    {.name = "per_unit",
+     .type = PARAM_BOOLEAN,
+     .offset = FIELD(per_unit),
+     .fallback = "false",
+     .unit = "",
+     .help = "weights and prototypes: each unit's colours go up to its own largest number, not all units'",
      .flags = PARAM_LOCAL},
     {.name = "compare",
      .type = PARAM_PATH,
@@ -130,6 +149,17 @@ static int make_folder(const char *path)
     return status < 0 ? error_prefix(status, "pictures") : LOOM_OK;
 }
 
+/* The name of the run that is drawn: that in whose folder the layers lie. */
+static void find_run(struct render *self, const struct stage_context *context)
+{
+    shown_run(self->run, sizeof self->run, self->layers);
+    if (self->run[0] == '\0' && !self->asked) { /* there are no layers yet */
+        const char *slash = strrchr(context->run, '/');
+        snprintf(self->run, sizeof self->run, "%s", slash != NULL ? slash + 1 : context->run);
+    }
+    self->gallery.run = self->run[0] != '\0' ? self->run : NULL;
+}
+
 static int render_open(const struct stage_context *context, void *state)
 {
     struct render *self = state;
@@ -152,6 +182,9 @@ static int render_open(const struct stage_context *context, void *state)
     self->gallery.folder = self->pictures;
     self->gallery.scale = (size_t)self->scale;
     self->gallery.separators = self->separators;
+    self->gallery.colours = (size_t)self->colours;
+    self->gallery.per_unit = self->per_unit;
+    find_run(self, context);
     if (text_new(&self->gallery.text) != LOOM_OK) {
         log_warning("pictures will have no letters: %s", error_message());
     }
@@ -178,7 +211,7 @@ static int render_tap(const struct stage_context *context, void *state, const st
     if (message->weights.data == NULL) {
         return LOOM_OK;
     }
-    struct shown layer = {.frames = message->frame, .weights = message->weights};
+    struct shown layer = {.frames = message->frame, .pass = message->pass, .weights = message->weights};
     snprintf(layer.id, sizeof layer.id, "%s", message->id);
     snprintf(layer.stage, sizeof layer.stage, "%s", message->stage);
     snprintf(layer.name, sizeof layer.name, "%s", message->name);
@@ -241,7 +274,7 @@ static int render_drain(const struct stage_context *context, void *state)
     const bool alone = self->compare[0] != '\0' && !self->asked && context->n_taps == 0;
     int status = alone ? LOOM_OK : draw_files(self);
     if (status == LOOM_OK && self->compare[0] != '\0') {
-        status = compare_draw(&self->gallery, self->compare, (size_t)self->columns);
+        status = compare_draw(&self->gallery, self->compare, (size_t)self->columns, NULL);
     }
     if (status != LOOM_OK) {
         return status;

@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"tap", "RUN STAGE | ENDPOINT [options]", "read a stream of a running pipeline: array, video, bytes",
      NULL},
     {"export", "FILE --npy|--csv|--png [options]", "a layer or recording for other programs", NULL},
+    {"draw", "WHAT FILE|RUN... [-o OUT.png]", "pictures, curves and animations of files", NULL},
     {"check", "FILE...", "verify recordings and layer files", NULL},
     {"check-stage", "[options] COMMAND...", "does a stage of yours speak the protocol?", NULL},
     {"list", "", "list the stages that there are", command_list},

@@ -1,0 +1,377 @@
+/* loom draw: pictures, curves and animations of layer files, recordings and runs.
+ *
+ * It draws with what the stage render draws with, so the pictures are the same. Nothing is overwritten unless
+ * --force is given, and a file is there whole or not at all. Limits: those of draw.h and plot.h. */
+#include "draw.h"
+
+#include <argp.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "layers.h"
+#include "log.h"
+#include "options.h"
+#include "stages/render/compare.h"
+#include "stages/render/curves.h"
+
+/* ---- the pictures ---- */
+
+/* Why a picture was not made, if it was not. */
+static int made(const struct draw *self)
+{
+    return self->gallery.failures == 0
+               ? LOOM_OK
+               : error_set((enum loom_status)self->gallery.failure, "%s",
+                           self->gallery.why != NULL ? self->gallery.why : "out of memory");
+}
+
+int draw_layer(struct draw *self, enum gallery_picture picture)
+{
+    const bool invariant = picture != GALLERY_WEIGHTS;
+    struct layers layers = {0};
+    const struct shown *layer = NULL;
+    int status = layers_read(&layers, self->paths, self->n);
+    if (status == LOOM_OK) {
+        status = layers_choose(&layers, self->layer, invariant, &layer);
+    }
+    const struct shown *sparse = status == LOOM_OK && invariant ? shelf_find(&layers.sparse, layer) : NULL;
+    if (status == LOOM_OK && invariant && sparse == NULL) {
+        status =
+            error_set(LOOM_EDATA, "the sparse layer that '%s' was trained on is not here: give its file, too",
+                      layer->name);
+    }
+    if (status == LOOM_OK) {
+        self->gallery.only = picture;
+        self->gallery.run = layers.run[0] != '\0' ? layers.run : NULL;
+        gallery_draw(&self->gallery, layer, sparse);
+        status = made(self);
+    }
+    layers_fini(&layers);
+    return status;
+}
+
+static int draw_weights(struct draw *self)
+{
+    return draw_layer(self, GALLERY_WEIGHTS);
+}
+
+static int draw_prototypes(struct draw *self)
+{
+    return draw_layer(self, GALLERY_PROTOTYPES);
+}
+
+static int draw_coverage(struct draw *self)
+{
+    return draw_layer(self, GALLERY_COVERAGE);
+}
+
+int draw_unit(struct draw *self)
+{
+    struct layers layers = {0};
+    const struct shown *layer = NULL;
+    if (strcmp(self->unit, "least") == 0 || strcmp(self->unit, "most") == 0) {
+        return draw_layer(self, self->unit[0] == 'l' ? GALLERY_LEAST : GALLERY_MOST);
+    }
+    int status = layers_read(&layers, self->paths, self->n);
+    if (status == LOOM_OK) {
+        status = layers_choose(&layers, self->layer, false, &layer);
+    }
+    if (status == LOOM_OK) {
+        self->gallery.run = layers.run[0] != '\0' ? layers.run : NULL;
+        status = gallery_draw_unit(&self->gallery, layer, (size_t)strtoull(self->unit, NULL, 10));
+    }
+    if (status == LOOM_OK) {
+        status = made(self);
+    }
+    layers_fini(&layers);
+    return status;
+}
+
+static int draw_sheets(struct draw *self)
+{
+    if (self->n != 1) {
+        return error_set(LOOM_EUSAGE, "a sheet is of one folder of runs, such as that of a sweep");
+    }
+    const int status = compare_draw(&self->gallery, self->paths[0], self->columns, self->layer);
+    return status == LOOM_OK ? made(self) : status;
+}
+
+/* What the curves of a path are called by: the run's folder, or the file without its ending. */
+static void name_run(char name[STREAM_NAME_BYTES], const char *path)
+{
+    char *real = realpath(path, NULL);
+    const char *slash = real != NULL ? strrchr(real, '/') : NULL;
+    snprintf(name, STREAM_NAME_BYTES, "%s", slash != NULL ? slash + 1 : path);
+    if (slash != NULL && strcmp(slash, "/metrics.jsonl") == 0) {
+        real[slash - real] = '\0';
+        slash = strrchr(real, '/');
+        snprintf(name, STREAM_NAME_BYTES, "%s", slash != NULL ? slash + 1 : path);
+    } else if (ends_with(name, ".h5")) {
+        name[strlen(name) - 3] = '\0';
+    }
+    free(real);
+}
+
+int draw_curves(struct draw *self)
+{
+    struct curves curves = {0};
+    struct image image = {0};
+    int status = LOOM_OK;
+    for (size_t i = 0; status == LOOM_OK && i < self->n; i++) {
+        char run[STREAM_NAME_BYTES];
+        name_run(run, self->paths[i]);
+        status = curves_read(&curves, self->paths[i], run);
+    }
+    if (status == LOOM_OK) {
+        status = curves_draw(&image, &curves, self->metrics, self->scale, self->gallery.text);
+    }
+    if (status == LOOM_OK) {
+        gallery_write(&self->gallery, LOOM_OK, &image, "metrics", "", "Metrics");
+        status = made(self);
+    }
+    curves_fini(&curves);
+    return status;
+}
+
+/* ---- the command line ---- */
+
+enum {
+    KEY_COLOURS = 0x100,
+    KEY_PER_UNIT,
+    KEY_SEPARATORS,
+    KEY_SCALE,
+    KEY_PLAIN,
+    KEY_LAYER,
+    KEY_UNIT,
+    KEY_METRICS,
+    KEY_LOG,
+    KEY_LINEAR,
+    KEY_FRAMES,
+    KEY_COLUMNS,
+    KEY_FORCE
+};
+
+#define BIT(key) (1U << ((unsigned)(key)-0x100))
+#define MAP_OPTIONS (BIT(KEY_COLOURS) | BIT(KEY_SCALE) | BIT(KEY_PLAIN) | BIT(KEY_LAYER))
+
+static const struct picture {
+    const char *name;
+    int (*draw)(struct draw *self);
+    unsigned options; /* that it takes beside -o and --force */
+} pictures[] = {
+    {"weights", draw_weights, MAP_OPTIONS | BIT(KEY_PER_UNIT) | BIT(KEY_SEPARATORS)},
+    {"prototypes", draw_prototypes, MAP_OPTIONS | BIT(KEY_PER_UNIT) | BIT(KEY_SEPARATORS)},
+    {"coverage", draw_coverage, MAP_OPTIONS},
+    {"unit", draw_unit, MAP_OPTIONS | BIT(KEY_UNIT)},
+    {"curves", draw_curves, BIT(KEY_METRICS) | BIT(KEY_LOG) | BIT(KEY_LINEAR)},
+    {"sheet", draw_sheets, BIT(KEY_COLOURS) | BIT(KEY_LAYER) | BIT(KEY_COLUMNS)},
+};
+
+#define N_PICTURES (sizeof pictures / sizeof *pictures)
+
+struct command {
+    struct draw draw;
+    const struct picture *picture;
+    unsigned given; /* options, as BIT */
+    const char **paths;
+};
+
+static const struct argp_option options[] = {
+    {"output", 'o', "OUT", 0, "file to write (default: by the picture's name, in the current folder)", 1},
+    {"force", KEY_FORCE, NULL, 0, "overwrite it", 1},
+    {"colours", KEY_COLOURS, "MAP", 0,
+     "grey (as in the notebooks), viridis, cividis, redblue (0 in the middle), or auto (default): grey, and "
+     "redblue "
+     "where there are numbers below 0",
+     2},
+    {"scale", KEY_SCALE, "K", 0, "pixels a number (default: a picture of about 1000 pixels)", 2},
+    {"plain", KEY_PLAIN, NULL, 0, "no margin, title and colour bar", 2},
+    {"per-unit", KEY_PER_UNIT, NULL, 0, "each unit's colours go up to its own largest number, not all units'",
+     2},
+    {"separators", KEY_SEPARATORS, NULL, 0, "thin lines between units", 2},
+    {"layer", KEY_LAYER, "NAME", 0, "which layer, where there are several", 3},
+    {"unit", KEY_UNIT, "N", 0, "number of the unit; or least or most: the sparse unit that is covered so", 3},
+    {"metrics", KEY_METRICS, "LIST", 0, "curves: only these metrics, with commas", 3},
+    {"log", KEY_LOG, NULL, 0, "curves: logarithmic (default: where the largest is 20 times the smallest)", 3},
+    {"linear", KEY_LINEAR, NULL, 0, "curves: never logarithmic", 3},
+    {"columns", KEY_COLUMNS, "N", 0, "sheet: how many runs stand in a row (default: about a square)", 3},
+    {0},
+};
+
+static const struct picture *find_picture(const char *name)
+{
+    for (size_t i = 0; i < N_PICTURES; i++) {
+        if (strcmp(pictures[i].name, name) == 0) {
+            return &pictures[i];
+        }
+    }
+    return NULL;
+}
+
+static void take_path(struct command *self, const struct argp_state *state, const char *argument)
+{
+    if (self->picture == NULL) {
+        self->picture = find_picture(argument);
+        if (self->picture == NULL) {
+            argp_error(state, "there is no picture '%s'; see --help", argument);
+        }
+        return;
+    }
+    self->paths[self->draw.n++] = argument;
+}
+
+static void take_colours(struct command *self, const struct argp_state *state, const char *name)
+{
+    size_t i = 0;
+    while (colours_names[i] != NULL && strcmp(colours_names[i], name) != 0) {
+        i++;
+    }
+    if (colours_names[i] == NULL) {
+        argp_error(state, "there are no colours '%s'; there are auto, grey, viridis, cividis and redblue",
+                   name);
+    }
+    self->draw.gallery.colours = i;
+}
+
+static void check(const struct command *self, const struct argp_state *state)
+{
+    if (self->picture == NULL) {
+        argp_error(state, "which picture? See --help");
+    }
+    if (self->draw.n == 0) {
+        argp_error(state, "%s of what? Give a file, or a run's folder", self->picture->name);
+    }
+    for (const struct argp_option *option = options; option->name != NULL; option++) {
+        if (option->key >= 0x100 && option->key != KEY_FORCE && (self->given & BIT(option->key)) != 0 &&
+            (self->picture->options & BIT(option->key)) == 0) {
+            argp_error(state, "--%s does not go with %s", option->name, self->picture->name);
+        }
+    }
+    if (self->picture->draw == draw_unit && self->draw.unit == NULL) {
+        argp_error(state, "which unit? Give --unit NUMBER, or least, or most");
+    }
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct command *self = state->input;
+    struct draw *draw = &self->draw;
+    self->given |= key >= 0x100 && key < 0x120 ? BIT(key) : 0;
+    switch (key) {
+    case 'o':
+        draw->out = argument;
+        return 0;
+    case KEY_FORCE:
+        draw->gallery.keep = false;
+        return 0;
+    case KEY_COLOURS:
+        take_colours(self, state, argument);
+        return 0;
+    case KEY_SCALE:
+        draw->gallery.scale = (size_t)option_whole(state, "scale", argument, 1, 100);
+        return 0;
+    case KEY_PLAIN:
+        draw->gallery.plain = true;
+        return 0;
+    case KEY_PER_UNIT:
+        draw->gallery.per_unit = true;
+        return 0;
+    case KEY_SEPARATORS:
+        draw->gallery.separators = true;
+        return 0;
+    case KEY_LAYER:
+        draw->layer = argument;
+        return 0;
+    case KEY_UNIT:
+        if (strcmp(argument, "least") != 0 && strcmp(argument, "most") != 0) {
+            (void)option_whole(state, "unit", argument, 0, UINT32_MAX);
+        }
+        draw->unit = argument;
+        return 0;
+    case KEY_METRICS:
+        draw->metrics = argument;
+        return 0;
+    case KEY_LOG:
+        draw->scale = PLOT_LOG;
+        return 0;
+    case KEY_LINEAR:
+        draw->scale = PLOT_LINEAR;
+        return 0;
+    case KEY_COLUMNS:
+        draw->columns = (size_t)option_whole(state, "columns", argument, 1, 1000);
+        return 0;
+    case ARGP_KEY_ARG:
+        take_path(self, state, argument);
+        return 0;
+    case ARGP_KEY_END:
+        check(self, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static int run(struct command *self)
+{
+    struct draw *draw = &self->draw;
+    draw->paths = self->paths;
+    draw->gallery.folder = ".";
+    draw->gallery.path = draw->out;
+    draw->gallery.list = stdout;
+    draw->gallery.final = true;
+    const int status = draw->out == NULL ? LOOM_OK : gallery_check(&draw->gallery, draw->out);
+    if (status != LOOM_OK) {
+        return status;
+    }
+    if (text_new(&draw->gallery.text) != LOOM_OK) {
+        log_warning("pictures will have no letters: %s", error_message());
+    }
+    return self->picture->draw(draw);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {
+        options,
+        parse_option,
+        "weights|prototypes|coverage|unit|curves|sheet FILE|RUN...",
+        "Draw a layer file, a recording or a run's folder. Prints the files that it made.\n\n"
+        "  weights     a layer's weights, a tile a unit, in the order of the grid\n"
+        "  prototypes  each invariant unit seen in pixels: its weights times the sparse ones\n"
+        "  coverage    for each sparse unit, the sum of its weights to all invariant units\n"
+        "  unit        one unit, its number and place\n"
+        "  curves      every metric over the passes, of one run or of several together\n"
+        "  sheet       a layer in all runs of a folder, such as that of a sweep, side by side\n"
+        "\vFor example:\n"
+        "  loom draw weights runs/topo/layers/sparse.h5 --per-unit --colours viridis\n"
+        "  loom draw prototypes runs/topo -o prototypes.png\n"
+        "  loom draw unit runs/topo --unit least\n"
+        "  loom draw curves runs/b3 runs/b4 --metrics homogeneity,coverage_min\n\n"
+        "Exit codes: 0 done, 64 bad usage, 65 a file that is damaged or of another kind, 74 I/O error.",
+        NULL,
+        NULL,
+        NULL};
+    struct command self = {.draw = {.gallery = {.keep = true}}};
+    char name[] = "loom draw"; /* by which it knows itself in its help */
+    log_open("draw", false);
+    argp_err_exit_status = -LOOM_EUSAGE;
+    argp_program_version = "loom " LOOM_VERSION;
+    argv[0] = name;
+    self.paths = calloc((size_t)argc + 1, sizeof *self.paths);
+    if (self.paths == NULL) {
+        log_error("out of memory");
+        return -LOOM_EINTERNAL;
+    }
+    argp_parse(&argp, argc, argv, 0, NULL, &self);
+    const int status = run(&self);
+    if (status < 0) {
+        log_error("%s", error_message());
+    }
+    gallery_fini(&self.draw.gallery);
+    free(self.paths);
+    return -status;
+}

@@ -1,0 +1,31 @@
+/* What `loom draw` was told, and the pictures that it makes of it. */
+#ifndef LOOM_TOOLS_DRAW_H
+#define LOOM_TOOLS_DRAW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "plot.h"
+#include "stages/render/gallery.h"
+
+struct draw {
+    const char *const *paths; /* n, the arguments behind WHAT */
+    size_t n;
+    const char *out;        /* NULL: by the picture's own name, here */
+    const char *layer;      /* NULL: the only one */
+    const char *unit;       /* number, least, most */
+    const char *metrics;    /* with commas; NULL: all */
+    enum plot_scale scale;  /* of y */
+    size_t columns;         /* of a sheet; 0: about a square */
+    bool chosen;            /* frames from .. to */
+    uint64_t from, to;      /* both included; to: UINT64_MAX: the end */
+    struct gallery gallery; /* where pictures go, and how they look */
+};
+
+int draw_layer(struct draw *self, enum gallery_picture picture) LOOM_MUST_CHECK;
+int draw_unit(struct draw *self) LOOM_MUST_CHECK;
+int draw_curves(struct draw *self) LOOM_MUST_CHECK;
+
+#endif
