@@ -13,7 +13,11 @@
  *     NAME-most-covered.png    and at the high end
  *
  * At the end everything is drawn once more from the layer files themselves, so the pictures that stay are
- * true even if messages were lost, or the renderer was killed and started again.
+ * true even if messages were lost, or the renderer was killed and started again; and of what lies beside them in
+ * the run's folder (run_pictures.h)
+ *     metrics.png              every metric over the passes
+ *     NAME-tapestry.png        where the window NAME went in the first pass recorded
+ *     NAME-moving.png          and in its first 500 frames, from near
  *
  * Given a folder of runs to compare (--compare), such as that of a sweep, it draws
  *     NAME-compared.png        that layer in every run, side by side on one grey scale
@@ -34,6 +38,7 @@
 #include "durable_file.h"
 #include "gallery.h"
 #include "log.h"
+#include "run_pictures.h"
 #include "shown.h"
 #include "stage.h"
 
@@ -266,6 +271,22 @@ static int draw_files(struct render *self)
                : error_set(LOOM_EDATA, "'%s' holds no layer file (NAME.h5) that can be drawn", folder);
 }
 
+/* Draw what there is beside the layers in the run's folder; that is the one above `layers` where that was given. */
+static int draw_run(struct render *self, const struct stage_context *context)
+{
+    char *folder = NULL;
+    const int n =
+        self->asked ? asprintf(&folder, "%s/..", self->layers) : asprintf(&folder, "%s", context->run);
+    if (n < 0) {
+        return error_set(LOOM_EINTERNAL, "no memory for a path");
+    }
+    if (!self->asked || self->run[0] != '\0') {
+        run_pictures_draw(&self->gallery, folder);
+    }
+    free(folder);
+    return LOOM_OK;
+}
+
 static int render_drain(const struct stage_context *context, void *state)
 {
     struct render *self = state;
@@ -273,6 +294,9 @@ static int render_drain(const struct stage_context *context, void *state)
     self->gallery.failures = 0;
     const bool alone = self->compare[0] != '\0' && !self->asked && context->n_taps == 0;
     int status = alone ? LOOM_OK : draw_files(self);
+    if (status == LOOM_OK && !alone) {
+        status = draw_run(self, context);
+    }
     if (status == LOOM_OK && self->compare[0] != '\0') {
         status = compare_draw(&self->gallery, self->compare, (size_t)self->columns, NULL);
     }

@@ -6,6 +6,7 @@
 
 #include <argp.h>
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "options.h"
 #include "stages/render/compare.h"
 #include "stages/render/curves.h"
+#include "stages/render/trail.h"
 
 /* ---- the pictures ---- */
 
@@ -116,6 +118,11 @@ static void name_run(char name[STREAM_NAME_BYTES], const char *path)
     free(real);
 }
 
+static int is_recording(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.' && ends_with(entry->d_name, ".h5");
+}
+
 int draw_curves(struct draw *self)
 {
     struct curves curves = {0};
@@ -135,6 +142,79 @@ int draw_curves(struct draw *self)
     }
     curves_fini(&curves);
     return status;
+}
+
+/* The recording that is meant by a path: the file itself, or the only one of a run. */
+static int find_recording(const struct draw *self, char **found, char run[STREAM_NAME_BYTES])
+{
+    struct stat about;
+    const char *path = self->paths[0];
+    char *folder = NULL;
+    run[0] = '\0';
+    if (self->n != 1) {
+        return error_set(LOOM_EUSAGE, "one recording, or one run's folder, at a time");
+    }
+    if (stat(path, &about) != 0) {
+        return error_set(LOOM_EIO, "cannot read '%s': %s", path, strerror(errno));
+    }
+    if (!S_ISDIR(about.st_mode)) {
+        *found = strdup(path);
+        return *found == NULL ? error_set(LOOM_EINTERNAL, "out of memory") : LOOM_OK;
+    }
+    if (asprintf(&folder, "%s/recordings", path) < 0) {
+        return error_set(LOOM_EINTERNAL, "out of memory");
+    }
+    name_run(run, path);
+    struct dirent **entries = NULL;
+    const int n = scandir(folder, &entries, is_recording, alphasort);
+    int status =
+        n == 1  ? LOOM_OK
+        : n > 1 ? error_set(LOOM_EUSAGE, "which recording? There are several in '%s': name the file", folder)
+                : error_set(LOOM_EDATA, "'%s' has no recording (recordings/NAME.h5)", path);
+    if (status == LOOM_OK && asprintf(found, "%s/%s", folder, entries[0]->d_name) < 0) {
+        *found = NULL;
+        status = error_set(LOOM_EINTERNAL, "out of memory");
+    }
+    for (int i = 0; i < n; i++) {
+        free(entries[i]);
+    }
+    free(entries);
+    free(folder);
+    return status;
+}
+
+/* near: the picture of the moving window. */
+static int draw_trail(struct draw *self, bool near)
+{
+    struct trail trail = {0};
+    struct image image = {0};
+    char *path = NULL, run[STREAM_NAME_BYTES];
+    int status = find_recording(self, &path, run);
+    if (status == LOOM_OK) {
+        status = trail_read(&trail, path, self->chosen ? self->from : 0, self->chosen ? self->to : TRAIL_END);
+    }
+    if (status == LOOM_OK) {
+        status = trail_draw(&image, &trail, near && !self->chosen ? TRAIL_WINDOW_FRAMES : 0, near,
+                            run[0] != '\0' ? run : NULL, self->gallery.text);
+    }
+    if (status == LOOM_OK) {
+        gallery_write(&self->gallery, LOOM_OK, &image, trail.name, near ? "-moving" : "-tapestry",
+                      "The way of the window over the tapestry");
+        status = made(self);
+    }
+    trail_fini(&trail);
+    free(path);
+    return status;
+}
+
+int draw_tapestry(struct draw *self)
+{
+    return draw_trail(self, false);
+}
+
+int draw_window(struct draw *self)
+{
+    return draw_trail(self, true);
 }
 
 /* ---- the command line ---- */
@@ -168,6 +248,8 @@ static const struct picture {
     {"coverage", draw_coverage, MAP_OPTIONS},
     {"unit", draw_unit, MAP_OPTIONS | BIT(KEY_UNIT)},
     {"curves", draw_curves, BIT(KEY_METRICS) | BIT(KEY_LOG) | BIT(KEY_LINEAR)},
+    {"tapestry", draw_tapestry, BIT(KEY_FRAMES)},
+    {"window", draw_window, BIT(KEY_FRAMES)},
     {"sheet", draw_sheets, BIT(KEY_COLOURS) | BIT(KEY_LAYER) | BIT(KEY_COLUMNS)},
 };
 
@@ -198,6 +280,11 @@ static const struct argp_option options[] = {
     {"metrics", KEY_METRICS, "LIST", 0, "curves: only these metrics, with commas", 3},
     {"log", KEY_LOG, NULL, 0, "curves: logarithmic (default: where the largest is 20 times the smallest)", 3},
     {"linear", KEY_LINEAR, NULL, 0, "curves: never logarithmic", 3},
+    {"frames", KEY_FRAMES, "A..B", 0,
+     "frames A to B, both included; A.. to the end of their pass (default: tapestry the first pass, window "
+     "its first "
+     "500)",
+     3},
     {"columns", KEY_COLUMNS, "N", 0, "sheet: how many runs stand in a row (default: about a square)", 3},
     {0},
 };
@@ -235,6 +322,25 @@ static void take_colours(struct command *self, const struct argp_state *state, c
                    name);
     }
     self->draw.gallery.colours = i;
+}
+
+/* "A..B" or "A..". */
+static void take_frames(struct draw *self, const struct argp_state *state, const char *text)
+{
+    char *end = NULL;
+    errno = 0;
+    self->from = strtoull(text, &end, 10);
+    bool valid = isdigit((unsigned char)text[0]) && strncmp(end, "..", 2) == 0;
+    const char *last = valid ? end + 2 : "";
+    self->to = UINT64_MAX;
+    if (*last != '\0') {
+        self->to = strtoull(last, &end, 10);
+        valid = isdigit((unsigned char)last[0]) && *end == '\0';
+    }
+    if (!valid || errno != 0 || self->from > self->to) {
+        argp_error(state, "--frames is A..B, both included, such as 0..499, or A.., not '%s'", text);
+    }
+    self->chosen = true;
 }
 
 static void check(const struct command *self, const struct argp_state *state)
@@ -301,6 +407,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_LINEAR:
         draw->scale = PLOT_LINEAR;
         return 0;
+    case KEY_FRAMES:
+        take_frames(draw, state, argument);
+        return 0;
     case KEY_COLUMNS:
         draw->columns = (size_t)option_whole(state, "columns", argument, 1, 1000);
         return 0;
@@ -338,13 +447,15 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         options,
         parse_option,
-        "weights|prototypes|coverage|unit|curves|sheet FILE|RUN...",
+        "weights|prototypes|coverage|unit|curves|tapestry|window|sheet FILE|RUN...",
         "Draw a layer file, a recording or a run's folder. Prints the files that it made.\n\n"
         "  weights     a layer's weights, a tile a unit, in the order of the grid\n"
         "  prototypes  each invariant unit seen in pixels: its weights times the sparse ones\n"
         "  coverage    for each sparse unit, the sum of its weights to all invariant units\n"
         "  unit        one unit, its number and place\n"
         "  curves      every metric over the passes, of one run or of several together\n"
+        "  tapestry    what the window moves over, and its way there, from a recording\n"
+        "  window      the same from near: the way of its first 500 frames\n"
         "  sheet       a layer in all runs of a folder, such as that of a sweep, side by side\n"
         "\vFor example:\n"
         "  loom draw weights runs/topo/layers/sparse.h5 --per-unit --colours viridis\n"

@@ -27,5 +27,7 @@ struct draw {
 int draw_layer(struct draw *self, enum gallery_picture picture) LOOM_MUST_CHECK;
 int draw_unit(struct draw *self) LOOM_MUST_CHECK;
 int draw_curves(struct draw *self) LOOM_MUST_CHECK;
+int draw_tapestry(struct draw *self) LOOM_MUST_CHECK;
+int draw_window(struct draw *self) LOOM_MUST_CHECK;
 
 #endif
