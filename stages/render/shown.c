@@ -74,6 +74,9 @@ int shown_read(struct shown *self, const char *folder, const char *name, bool sp
     if (layer_read_text(file, "input", self->input, sizeof self->input) != LOOM_OK) {
         self->input[0] = '\0';
     }
+    if (layer_read_text(file, "rule", self->rule, sizeof self->rule) != LOOM_OK) {
+        self->rule[0] = '\0';
+    }
     if (layer_read_integer(file, "frame", &frame) == LOOM_OK && frame > 0) {
         self->frames = (uint64_t)frame;
     }

@@ -14,6 +14,7 @@ struct shown {
     char input[STREAM_ID_BYTES];   /* of the stream it was trained on; "" if not known */
     char stage[STREAM_NAME_BYTES]; /* sparse, invariant, ... */
     char name[STREAM_NAME_BYTES];
+    char rule[16];   /* of an invariant layer; "" : not told */
     uint64_t frames; /* seen */
     uint64_t pass;   /* passes done; 0: not known, or none */
     struct stage_weights weights;

@@ -5,17 +5,14 @@
 #include "draw.h"
 
 #include <argp.h>
-#include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "layers.h"
 #include "log.h"
 #include "options.h"
+#include "recordings.h"
 #include "stages/render/compare.h"
 #include "stages/render/curves.h"
 #include "stages/render/trail.h"
@@ -102,27 +99,6 @@ static int draw_sheets(struct draw *self)
     return status == LOOM_OK ? made(self) : status;
 }
 
-/* What the curves of a path are called by: the run's folder, or the file without its ending. */
-static void name_run(char name[STREAM_NAME_BYTES], const char *path)
-{
-    char *real = realpath(path, NULL);
-    const char *slash = real != NULL ? strrchr(real, '/') : NULL;
-    snprintf(name, STREAM_NAME_BYTES, "%s", slash != NULL ? slash + 1 : path);
-    if (slash != NULL && strcmp(slash, "/metrics.jsonl") == 0) {
-        real[slash - real] = '\0';
-        slash = strrchr(real, '/');
-        snprintf(name, STREAM_NAME_BYTES, "%s", slash != NULL ? slash + 1 : path);
-    } else if (ends_with(name, ".h5")) {
-        name[strlen(name) - 3] = '\0';
-    }
-    free(real);
-}
-
-static int is_recording(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.' && ends_with(entry->d_name, ".h5");
-}
-
 int draw_curves(struct draw *self)
 {
     struct curves curves = {0};
@@ -130,7 +106,7 @@ int draw_curves(struct draw *self)
     int status = LOOM_OK;
     for (size_t i = 0; status == LOOM_OK && i < self->n; i++) {
         char run[STREAM_NAME_BYTES];
-        name_run(run, self->paths[i]);
+        recordings_run(run, self->paths[i]);
         status = curves_read(&curves, self->paths[i], run);
     }
     if (status == LOOM_OK) {
@@ -144,52 +120,14 @@ int draw_curves(struct draw *self)
     return status;
 }
 
-/* The recording that is meant by a path: the file itself, or the only one of a run. */
-static int find_recording(const struct draw *self, char **found, char run[STREAM_NAME_BYTES])
-{
-    struct stat about;
-    const char *path = self->paths[0];
-    char *folder = NULL;
-    run[0] = '\0';
-    if (self->n != 1) {
-        return error_set(LOOM_EUSAGE, "one recording, or one run's folder, at a time");
-    }
-    if (stat(path, &about) != 0) {
-        return error_set(LOOM_EIO, "cannot read '%s': %s", path, strerror(errno));
-    }
-    if (!S_ISDIR(about.st_mode)) {
-        *found = strdup(path);
-        return *found == NULL ? error_set(LOOM_EINTERNAL, "out of memory") : LOOM_OK;
-    }
-    if (asprintf(&folder, "%s/recordings", path) < 0) {
-        return error_set(LOOM_EINTERNAL, "out of memory");
-    }
-    name_run(run, path);
-    struct dirent **entries = NULL;
-    const int n = scandir(folder, &entries, is_recording, alphasort);
-    int status =
-        n == 1  ? LOOM_OK
-        : n > 1 ? error_set(LOOM_EUSAGE, "which recording? There are several in '%s': name the file", folder)
-                : error_set(LOOM_EDATA, "'%s' has no recording (recordings/NAME.h5)", path);
-    if (status == LOOM_OK && asprintf(found, "%s/%s", folder, entries[0]->d_name) < 0) {
-        *found = NULL;
-        status = error_set(LOOM_EINTERNAL, "out of memory");
-    }
-    for (int i = 0; i < n; i++) {
-        free(entries[i]);
-    }
-    free(entries);
-    free(folder);
-    return status;
-}
-
 /* near: the picture of the moving window. */
 static int draw_trail(struct draw *self, bool near)
 {
     struct trail trail = {0};
     struct image image = {0};
     char *path = NULL, run[STREAM_NAME_BYTES];
-    int status = find_recording(self, &path, run);
+    int status = self->n != 1 ? error_set(LOOM_EUSAGE, "one recording, or one run's folder, at a time")
+                              : recordings_find(&path, run, self->paths[0]);
     if (status == LOOM_OK) {
         status = trail_read(&trail, path, self->chosen ? self->from : 0, self->chosen ? self->to : TRAIL_END);
     }
@@ -232,6 +170,10 @@ enum {
     KEY_LINEAR,
     KEY_FRAMES,
     KEY_COLUMNS,
+    KEY_PANELS,
+    KEY_PER_FRAME,
+    KEY_RATE,
+    KEY_MOST,
     KEY_FORCE
 };
 
@@ -250,6 +192,9 @@ static const struct picture {
     {"curves", draw_curves, BIT(KEY_METRICS) | BIT(KEY_LOG) | BIT(KEY_LINEAR)},
     {"tapestry", draw_tapestry, BIT(KEY_FRAMES)},
     {"window", draw_window, BIT(KEY_FRAMES)},
+    {"animation", draw_animation,
+     BIT(KEY_FRAMES) | BIT(KEY_COLOURS) | BIT(KEY_SCALE) | BIT(KEY_LAYER) | BIT(KEY_PANELS) |
+         BIT(KEY_PER_FRAME) | BIT(KEY_RATE) | BIT(KEY_MOST)},
     {"sheet", draw_sheets, BIT(KEY_COLOURS) | BIT(KEY_LAYER) | BIT(KEY_COLUMNS)},
 };
 
@@ -281,10 +226,20 @@ static const struct argp_option options[] = {
     {"log", KEY_LOG, NULL, 0, "curves: logarithmic (default: where the largest is 20 times the smallest)", 3},
     {"linear", KEY_LINEAR, NULL, 0, "curves: never logarithmic", 3},
     {"frames", KEY_FRAMES, "A..B", 0,
-     "frames A to B, both included; A.. to the end of their pass (default: tapestry the first pass, window "
-     "its first "
-     "500)",
+     "frames A to B, both included; A.. to the end (default: tapestry the first pass, window its first 500, "
+     "animation the first 500 of the last pass that has as many)",
      3},
+    {"panels", KEY_PANELS, "LIST", 0, "animation: these panels, with commas", 3},
+    {"per-frame", KEY_PER_FRAME, NULL, 0,
+     "animation: as in the notebooks, each frame goes from 0 to its own largest number, whichever panel that "
+     "is in",
+     3},
+    {"most", KEY_MOST, "X", 0,
+     "animation: the output at the end of the colours (default: the largest in all frames, for which a "
+     "recording "
+     "that grows is waited for)",
+     3},
+    {"rate", KEY_RATE, "N", 0, "animation: frames a second (default: 5)", 3},
     {"columns", KEY_COLUMNS, "N", 0, "sheet: how many runs stand in a row (default: about a square)", 3},
     {0},
 };
@@ -324,25 +279,6 @@ static void take_colours(struct command *self, const struct argp_state *state, c
     self->draw.gallery.colours = i;
 }
 
-/* "A..B" or "A..". */
-static void take_frames(struct draw *self, const struct argp_state *state, const char *text)
-{
-    char *end = NULL;
-    errno = 0;
-    self->from = strtoull(text, &end, 10);
-    bool valid = isdigit((unsigned char)text[0]) && strncmp(end, "..", 2) == 0;
-    const char *last = valid ? end + 2 : "";
-    self->to = UINT64_MAX;
-    if (*last != '\0') {
-        self->to = strtoull(last, &end, 10);
-        valid = isdigit((unsigned char)last[0]) && *end == '\0';
-    }
-    if (!valid || errno != 0 || self->from > self->to) {
-        argp_error(state, "--frames is A..B, both included, such as 0..499, or A.., not '%s'", text);
-    }
-    self->chosen = true;
-}
-
 static void check(const struct command *self, const struct argp_state *state)
 {
     if (self->picture == NULL) {
@@ -356,6 +292,9 @@ static void check(const struct command *self, const struct argp_state *state)
             (self->picture->options & BIT(option->key)) == 0) {
             argp_error(state, "--%s does not go with %s", option->name, self->picture->name);
         }
+    }
+    if (self->draw.out != NULL && strcmp(self->draw.out, "-") == 0 && self->picture->draw != draw_animation) {
+        argp_error(state, "only an animation goes to standard output");
     }
     if (self->picture->draw == draw_unit && self->draw.unit == NULL) {
         argp_error(state, "which unit? Give --unit NUMBER, or least, or most");
@@ -408,7 +347,20 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         draw->scale = PLOT_LINEAR;
         return 0;
     case KEY_FRAMES:
-        take_frames(draw, state, argument);
+        option_frames(state, argument, &draw->from, &draw->to);
+        draw->chosen = true;
+        return 0;
+    case KEY_PANELS:
+        draw->panels = argument;
+        return 0;
+    case KEY_PER_FRAME:
+        draw->per_frame = true;
+        return 0;
+    case KEY_MOST:
+        draw->most = option_number(state, "most", argument, 1e-30, 1e30);
+        return 0;
+    case KEY_RATE:
+        draw->rate = option_number(state, "rate", argument, 0.01, 1000);
         return 0;
     case KEY_COLUMNS:
         draw->columns = (size_t)option_whole(state, "columns", argument, 1, 1000);
@@ -432,7 +384,8 @@ static int run(struct command *self)
     draw->gallery.path = draw->out;
     draw->gallery.list = stdout;
     draw->gallery.final = true;
-    const int status = draw->out == NULL ? LOOM_OK : gallery_check(&draw->gallery, draw->out);
+    const int status =
+        draw->out == NULL || strcmp(draw->out, "-") == 0 ? LOOM_OK : gallery_check(&draw->gallery, draw->out);
     if (status != LOOM_OK) {
         return status;
     }
@@ -447,7 +400,7 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         options,
         parse_option,
-        "weights|prototypes|coverage|unit|curves|tapestry|window|sheet FILE|RUN...",
+        "weights|prototypes|coverage|unit|curves|tapestry|window|animation|sheet FILE|RUN...",
         "Draw a layer file, a recording or a run's folder. Prints the files that it made.\n\n"
         "  weights     a layer's weights, a tile a unit, in the order of the grid\n"
         "  prototypes  each invariant unit seen in pixels: its weights times the sparse ones\n"
@@ -456,17 +409,42 @@ int main(int argc, char **argv)
         "  curves      every metric over the passes, of one run or of several together\n"
         "  tapestry    what the window moves over, and its way there, from a recording\n"
         "  window      the same from near: the way of its first 500 frames\n"
+        "  animation   input, outputs and reconstruction beside each other, frame by frame, from a "
+        "recording, also\n"
+        "              while it is being recorded: what is still to come is waited for\n"
         "  sheet       a layer in all runs of a folder, such as that of a sweep, side by side\n"
-        "\vFor example:\n"
+        "\vPanels of an animation. t is the frame shown, io(t) the invariant layer's output, 0 before a pass "
+        "begins; W\n"
+        "and U are the weights in the layers' files.\n"
+        "  input           the frame, from 0 to 1\n"
+        "  io              io(t)\n"
+        "  io_2            io(t - 1), that in the middle of three\n"
+        "  q               (io(t) + io(t - 2)) / 2, what its neighbours make of it\n"
+        "  error           |io_2 - q|\n"
+        "  reconstruction  sum of p_i W_i over the winners i that were recorded, from 0 to 1; p_i is the "
+        "drive of\n"
+        "                  unit i by the frame (where no frames were recorded, from the code)\n"
+        "  from_io         the code U' io, seen in pixels like a code: what the invariant output knows of "
+        "the frame\n"
+        "io, io_2, q and error share one scale, up to the largest output in all frames; so has from_io one "
+        "of its\n"
+        "own. By default there are input, io, reconstruction, and above a layer of rule smooth input, io_2, "
+        "q,\n"
+        "error, reconstruction, as in the notebooks. OUT.png moves in every browser (APNG); OUT.y4m, or - "
+        "for\n"
+        "standard output, is for ffmpeg and other players.\n\n"
+        "For example:\n"
         "  loom draw weights runs/topo/layers/sparse.h5 --per-unit --colours viridis\n"
         "  loom draw prototypes runs/topo -o prototypes.png\n"
         "  loom draw unit runs/topo --unit least\n"
-        "  loom draw curves runs/b3 runs/b4 --metrics homogeneity,coverage_min\n\n"
+        "  loom draw curves runs/b3 runs/b4 --metrics homogeneity,coverage_min\n"
+        "  loom draw animation runs/topo -o topo.png\n"
+        "  loom draw animation runs/topo --frames 0.. --most 1 --rate 50 -o - | ffplay -\n\n"
         "Exit codes: 0 done, 64 bad usage, 65 a file that is damaged or of another kind, 74 I/O error.",
         NULL,
         NULL,
         NULL};
-    struct command self = {.draw = {.gallery = {.keep = true}}};
+    struct command self = {.draw = {.rate = 5, .gallery = {.keep = true}}};
     char name[] = "loom draw"; /* by which it knows itself in its help */
     log_open("draw", false);
     argp_err_exit_status = -LOOM_EUSAGE;

@@ -19,6 +19,10 @@ struct draw {
     const char *metrics;    /* with commas; NULL: all */
     enum plot_scale scale;  /* of y */
     size_t columns;         /* of a sheet; 0: about a square */
+    const char *panels;     /* of an animation, with commas; NULL: as usual */
+    bool per_frame;         /* its scale is that of each frame */
+    double most;            /* output at the end of the colours; 0: the largest */
+    double rate;            /* frames a second */
     bool chosen;            /* frames from .. to */
     uint64_t from, to;      /* both included; to: UINT64_MAX: the end */
     struct gallery gallery; /* where pictures go, and how they look */
@@ -29,5 +33,6 @@ int draw_unit(struct draw *self) LOOM_MUST_CHECK;
 int draw_curves(struct draw *self) LOOM_MUST_CHECK;
 int draw_tapestry(struct draw *self) LOOM_MUST_CHECK;
 int draw_window(struct draw *self) LOOM_MUST_CHECK;
+int draw_animation(struct draw *self) LOOM_MUST_CHECK;
 
 #endif

@@ -149,6 +149,41 @@ int layers_read(struct layers *self, const char *const *paths, size_t n)
     return status;
 }
 
+/* How much of a checkpoint's file name is the layer's. */
+static int name_length(const char *file)
+{
+    const char *dash = strrchr(file, '-');
+    return dash == NULL ? 0 : (int)(dash - file);
+}
+
+int layers_read_checkpoints(struct layers *self, const char *folder)
+{
+    struct dirent **entries = NULL;
+    const int n =
+        scandir(folder, &entries, is_layer_file, versionsort); /* of one layer, the newest comes last */
+    int status = LOOM_OK;
+    for (int i = 0; i < n; i++) {
+        const char *file = entries[i]->d_name;
+        const int length = name_length(file);
+        const bool newest = i + 1 == n || name_length(entries[i + 1]->d_name) != length ||
+                            strncmp(file, entries[i + 1]->d_name, (size_t)length) != 0;
+        if (newest && length > 0 && status == LOOM_OK) {
+            status = add_file(self, folder, file);
+            if (status != LOOM_OK) { /* gone meanwhile, or not a layer's: the others may do */
+                status = status == LOOM_EINTERNAL ? status : LOOM_OK;
+                continue;
+            }
+            struct shown *layer = &self->items[self->n - 1];
+            snprintf(layer->name, sizeof layer->name, "%.*s", length, file);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
 int layers_choose(const struct layers *self, const char *name, bool invariant, const struct shown **found)
 {
     char names[512] = "";

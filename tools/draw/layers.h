@@ -21,6 +21,10 @@ void layers_fini(struct layers *self);
  * first that cannot be used. */
 int layers_read(struct layers *self, const char *const *paths, size_t n) LOOM_MUST_CHECK;
 
+/* Add the newest checkpoint of each layer of a run that is learning, RUN/checkpoints/NAME-FRAME.h5, under its name.
+ * None if there are none. LOOM_EINTERNAL if memory runs out; files that cannot be read are passed over. */
+int layers_read_checkpoints(struct layers *self, const char *folder) LOOM_MUST_CHECK;
+
 /* The one layer that is meant: the one called `name`, or (NULL) the only one; invariant: only those that read codes
  * are meant. LOOM_EUSAGE if there are several, LOOM_EDATA if there is none. *found is borrowed. */
 int layers_choose(const struct layers *self, const char *name, bool invariant,
