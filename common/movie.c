@@ -110,7 +110,8 @@ static int put_chunk(struct movie *self, const char type[4], const void *data, s
     uint8_t head[8], tail[4];
     put_u32(head, bytes);
     memcpy(head + 4, type, 4);
-    put_u32(tail, crc32(crc32(crc32(0, NULL, 0), head + 4, 4), data, (uInt)bytes));
+    const uLong sum = crc32(0, head + 4, 4);
+    put_u32(tail, bytes > 0 ? crc32(sum, data, (uInt)bytes) : sum); /* crc32 of nothing at NULL would be 0 */
     int status = put(self, head, sizeof head);
     if (status == LOOM_OK && bytes > 0) {
         status = put(self, data, bytes);
@@ -247,7 +248,7 @@ static int finish_apng(struct movie *self)
     uint8_t control[16] = {'a', 'c', 'T', 'L'};
     int status = put_chunk(self, "IEND", NULL, 0);
     put_u32(control + 4, self->frames);
-    put_u32(control + 12, crc32(crc32(0, NULL, 0), control, 12));
+    put_u32(control + 12, crc32(0, control, 12));
     if (status == LOOM_OK && pwrite(self->file.fd, control, sizeof control, ACTL_AT + 4) != sizeof control) {
         status = error_set(LOOM_EIO, "cannot write %s: %s", self->path, strerror(errno));
     }

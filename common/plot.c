@@ -55,7 +55,11 @@ static void linear_ticks(struct plot_axis *axis)
 static void log_ticks(struct plot_axis *axis)
 {
     const int first = (int)ceil(log10(axis->low) - 1e-9), last = (int)floor(log10(axis->high) + 1e-9);
-    const int decades = last - first, step = decades / 6 + 1;
+    const int decades = last - first;
+    int step = 1;
+    while (decades / step > 6) { /* 1, 2, 5, 10, 20, 50... */
+        step = step % 10 == 2 || step / 10 % 10 == 2 ? step / 2 * 5 : 2 * step;
+    }
     static const double few[] = {1, 2, 5}; /* where there are hardly two powers of ten */
     for (int power = first - 1; decades < 3 && power <= last; power++) {
         for (size_t i = 0; i < 3 && axis->n < PLOT_TICKS_MAX; i++) {
