@@ -181,7 +181,8 @@ void draw_paint(struct image *image, size_t left, size_t top, const struct draw_
 {
     const size_t tile = map->tile_width * map->tile_height;
     if (layout->gap > 0) {
-        draw_fill(image, left, top, layout->width, layout->height, SEPARATOR);
+        draw_fill(image, left, top, layout->width, layout->height,
+                  draw_colours(map)->diverging ? SEPARATOR_DARK : SEPARATOR);
     }
     for (size_t unit_y = 0; unit_y < layout->units_y; unit_y++) {
         for (size_t unit_x = 0; unit_x < layout->units_x; unit_x++) {

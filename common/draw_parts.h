@@ -5,7 +5,7 @@
 
 #include "draw.h"
 
-enum { WHITE = 255, BLACK = 0, SUBDUED = 85, SEPARATOR = 176, FRAME = 150 };
+enum { WHITE = 255, BLACK = 0, SUBDUED = 85, SEPARATOR = 176, SEPARATOR_DARK = 90, FRAME = 150 };
 
 static inline size_t at_most(size_t value, size_t limit)
 {

@@ -21,6 +21,7 @@ enum {
     GAP = 44,          /* between panels */
     LEGEND_SAMPLE = 52 /* length of a line in the legend */
 };
+#define NAME_BYTES 160
 #define LINE 3.2       /* thickness of a curve */
 #define MARKER 6.5     /* half the size of a marker */
 #define MARKERS_MAX 45 /* points of a curve up to which all are marked; else about every n-th */
@@ -45,10 +46,9 @@ static void linear_ticks(struct plot_axis *axis)
                         : rough / unit > 2 ? 5 * unit
                         : rough / unit > 1 ? 2 * unit
                                            : unit;
-    const double slack = step * 1e-6;
-    for (double i = ceil((axis->low - slack) / step);
-         i * step <= axis->high + slack && axis->n < PLOT_TICKS_MAX; i++) {
-        axis->ticks[axis->n++] = i * step;
+    const long last = (long)floor(axis->high / step + 1e-6);
+    for (long i = (long)ceil(axis->low / step - 1e-6); i <= last && axis->n < PLOT_TICKS_MAX; i++) {
+        axis->ticks[axis->n++] = (double)i * step;
     }
 }
 
@@ -115,16 +115,22 @@ static void write_power(char text[32], int power)
 void plot_tick(char text[32], const struct plot_axis *axis, size_t i)
 {
     const double value = axis->ticks[i], size = fabs(value), span = fabs(axis->high - axis->low);
+    const char *sign = value < 0 ? "−" : "";
     if (axis->log && (size < 0.00099 || size > 10001)) {
         write_power(text, (int)lround(log10(size)));
+    } else if (axis->log && size < 1000) {
+        snprintf(text, 32, "%.6g", size);
     } else if (size < span * 1e-9) {
         snprintf(text, 32, "0");
-    } else if (size >= 1000 && size < 1e6 && fmod(size, 1) == 0) {
-        snprintf(text, 32, "%s%d,%03d", value < 0 ? "−" : "", (int)size / 1000, (int)size % 1000);
-    } else {
+    } else if (size >= 1000 && size < 1e6 && fabs(fmod(size + 0.5, 1) - 0.5) < 1e-6) {
+        const long whole = lround(size);
+        snprintf(text, 32, "%s%ld,%03ld", sign, whole / 1000, whole % 1000);
+    } else if (size >= 1e-4 && size < 1e6) { /* as many decimals as the step has */
         const double step = axis->n > 1 ? fabs(axis->ticks[1] - axis->ticks[0]) : size;
-        const int digits = axis->log ? 6 : (int)fmin(fmax(ceil(log10(size / step)) + 2, 2), 12);
-        snprintf(text, 32, "%s%.*g", value < 0 ? "−" : "", digits, size);
+        const int decimals = (int)fmin(fmax(-floor(log10(step) + 1e-9), 0), 12);
+        snprintf(text, 32, "%s%.*f", sign, decimals, size);
+    } else {
+        snprintf(text, 32, "%s%.4g", sign, size);
     }
 }
 
@@ -204,26 +210,37 @@ static void ink_marker(struct ink *ink, double cx, double cy, size_t style)
 
 struct page {
     size_t columns, rows;
-    size_t left;   /* of a panel's area: room for its ticks */
-    size_t above;  /* of a panel's area: its title and legend */
-    size_t below;  /* ticks and label of x */
-    size_t legend; /* lines of the legend */
-    size_t head;   /* title and subtitle */
+    size_t left;  /* of a panel's area: room for its ticks */
+    size_t below; /* ticks and label of x */
+    size_t head;  /* title and subtitle */
     size_t width, height;
     struct plot_axis x;
 };
 
+/* The name of a curve as far as it fits: the middle of a longer one is left out. */
+static void shorten(char out[NAME_BYTES], const char *name, size_t letters, size_t width, struct text *text)
+{
+    const size_t length = strlen(name);
+    size_t keep = length / 2 < NAME_BYTES / 2 - 4 ? length / 2 : NAME_BYTES / 2 - 4; /* at either end */
+    if (length < NAME_BYTES && text_width(text, name, letters) <= width) {
+        snprintf(out, NAME_BYTES, "%s", name);
+        return;
+    }
+    do {
+        size_t front = keep, back = length - keep;
+        while (front > 0 && ((unsigned char)name[front] & 0xc0) == 0x80) { /* not within a character */
+            front--;
+        }
+        while (back < length && ((unsigned char)name[back] & 0xc0) == 0x80) {
+            back++;
+        }
+        snprintf(out, NAME_BYTES, "%.*s…%s", (int)front, name, name + back);
+    } while (keep-- > 1 && text_width(text, out, letters) > width);
+}
+
 static bool has_legend(const struct plot_panel *panel)
 {
     return panel->n > 1;
-}
-
-/* A single curve is named in the title. */
-static void write_panel_title(char title[256], const struct plot_panel *panel)
-{
-    const bool named = panel->n == 1 && panel->series[0].name[0] != '\0';
-    snprintf(title, 256, "%s%s%s%s", panel->title, named ? " (" : "", named ? panel->series[0].name : "",
-             named ? ")" : "");
 }
 
 static size_t panel_width(const struct page *page)
@@ -238,7 +255,9 @@ static size_t legend(struct image *image, size_t left, size_t top, size_t width,
     size_t x = 0, lines = 1;
     for (size_t s = 0; s < panel->n; s++) {
         const struct plot_series *series = &panel->series[s];
-        const size_t needs = LEGEND_SAMPLE + LABEL / 2 + text_width(text, series->name, LABEL);
+        char name[NAME_BYTES];
+        shorten(name, series->name, LABEL, width - LEGEND_SAMPLE - LABEL / 2, text);
+        const size_t needs = LEGEND_SAMPLE + LABEL / 2 + text_width(text, name, LABEL);
         if (x > 0 && x + needs > width) {
             x = 0;
             lines++;
@@ -251,8 +270,7 @@ static size_t legend(struct image *image, size_t left, size_t top, size_t width,
             const size_t y = top + (lines - 1) * LABEL * 3 / 2;
             ink_apply(&ink, image, (long)(left + x), (long)(y + LABEL * 5 / 8) - 16,
                       plot_colour(series->style));
-            text_draw(text, image, left + x + LEGEND_SAMPLE + LABEL / 2, y + LABEL, series->name, LABEL,
-                      BLACK);
+            text_draw(text, image, left + x + LEGEND_SAMPLE + LABEL / 2, y + LABEL, name, LABEL, BLACK);
         }
         x += needs + LABEL;
     }
@@ -276,6 +294,22 @@ static size_t ticks_width(const struct plot_panel *panel, enum plot_scale scale,
     return widest;
 }
 
+/* Height of a panel's legend. */
+static size_t legend_height(const struct plot_panel *panel, struct text *text)
+{
+    return has_legend(panel) ? legend(NULL, 0, 0, AREA_WIDTH, panel, text) * LABEL * 3 / 2 : 0;
+}
+
+/* Height of what stands above the axes in a row of panels: titles and legends. */
+static size_t row_above(const struct page *page, const struct plot *plot, size_t row, struct text *text)
+{
+    size_t highest = 0;
+    for (size_t p = row * page->columns; p < plot->n && p < (row + 1) * page->columns; p++) {
+        highest = at_least(highest, legend_height(&plot->panels[p], text));
+    }
+    return PANEL_TITLE * 3 / 2 + LABEL / 3 + highest;
+}
+
 static void plan(struct page *page, const struct plot *plot, struct text *text)
 {
     const struct range x = range_of_x(plot);
@@ -291,12 +325,6 @@ static void plan(struct page *page, const struct plot *plot, struct text *text)
         page->left =
             at_least(page->left, ticks_width(&plot->panels[p], plot->scale, text) + TICK + LABEL / 2);
     }
-    for (size_t p = 0; p < plot->n; p++) {
-        if (has_legend(&plot->panels[p])) {
-            page->legend = at_least(page->legend, legend(NULL, 0, 0, AREA_WIDTH, &plot->panels[p], text));
-        }
-    }
-    page->above = PANEL_TITLE * 3 / 2 + page->legend * LABEL * 3 / 2 + LABEL / 3;
     page->below = TICK + LABEL * 3 / 2 + (plot->x_label != NULL ? LABEL * 3 / 2 : 0);
     page->head = plot->title != NULL ? TITLE * 4 / 3 : 0;
     page->head += plot->subtitle != NULL ? LABEL * 3 / 2 : 0;
@@ -304,8 +332,10 @@ static void plan(struct page *page, const struct plot *plot, struct text *text)
     page->width = page->columns * (panel_width(page) + GAP) - GAP;
     page->width = at_least(page->width, text_width(text, plot->title, TITLE));
     page->width = at_least(page->width, text_width(text, plot->subtitle, LABEL)) + 2 * MARGIN;
-    page->height = page->head + page->rows * (page->above + AREA_HEIGHT + page->below) +
-                   (page->rows - 1) * GAP / 2 + 2 * MARGIN;
+    page->height = page->head + (page->rows - 1) * GAP / 2 + 2 * MARGIN;
+    for (size_t row = 0; row < page->rows; row++) {
+        page->height += row_above(page, plot, row, text) + AREA_HEIGHT + page->below;
+    }
 }
 
 /* ---- painting ---- */
@@ -374,6 +404,24 @@ static void paint_curve(struct ink *ink, const struct page *page, const struct p
     }
 }
 
+/* The panel's title, with the name of a single curve, in letters that fit; if need be, the name is shortened. */
+static void paint_panel_title(struct image *image, size_t x, size_t y, size_t width,
+                              const struct plot_panel *panel, struct text *text)
+{
+    const char *curve = panel->n == 1 ? panel->series[0].name : "";
+    char title[512], name[NAME_BYTES];
+    snprintf(title, sizeof title, "%s%s%s%s", panel->title, curve[0] != '\0' ? " (" : "", curve,
+             curve[0] != '\0' ? ")" : "");
+    const size_t letters = draw_fit_letters(text, title, PANEL_TITLE, LABEL * 3 / 4, width);
+    if (curve[0] != '\0' && text_width(text, title, letters) > width) {
+        snprintf(title, sizeof title, "%s ()", panel->title);
+        const size_t used = text_width(text, title, letters);
+        shorten(name, curve, letters, used < width ? width - used : 0, text);
+        snprintf(title, sizeof title, "%s (%s)", panel->title, name);
+    }
+    text_draw(text, image, x, y, title, letters, BLACK);
+}
+
 /* One panel, whose axes' upper left corner is at (left, top). */
 static void paint_panel(struct image *image, size_t left, size_t top, const struct page *page,
                         const struct plot *plot, size_t p, struct ink *ink, struct text *text)
@@ -382,13 +430,12 @@ static void paint_panel(struct image *image, size_t left, size_t top, const stru
     const struct range range = range_of_y(panel);
     const struct plot_axis y = range.min > range.max ? (struct plot_axis){.high = 1}
                                                      : plot_axis_of(range.min, range.max, plot->scale);
-    const bool lowest = p + page->columns >= plot->n; /* nothing stands below it */
-    char title[256];
-    write_panel_title(title, panel);
-    const size_t letters = draw_fit_letters(text, title, PANEL_TITLE, LABEL * 2 / 3, panel_width(page));
-    text_draw(text, image, left - page->left, top - page->above + PANEL_TITLE, title, letters, BLACK);
+    const bool lowest = p + page->columns >= plot->n;            /* nothing stands below it */
+    const size_t above = legend_height(panel, text) + LABEL / 3; /* between title and axes */
+    paint_panel_title(image, left - page->left, top - above - PANEL_TITLE / 2, panel_width(page), panel,
+                      text);
     if (has_legend(panel)) {
-        legend(image, left, top - page->legend * LABEL * 3 / 2 - LABEL / 3, AREA_WIDTH, panel, text);
+        legend(image, left, top - above, AREA_WIDTH, panel, text);
     }
     paint_axes(image, left, top, page, &y, lowest, plot->x_label, text);
     if (range.min > range.max) {
@@ -422,11 +469,14 @@ int plot_draw(struct image *out, const struct plot *plot, struct text *text)
     if (plot->subtitle != NULL) {
         text_draw(text, out, MARGIN, y + LABEL, plot->subtitle, LABEL, SUBDUED);
     }
-    for (size_t p = 0; p < plot->n; p++) {
-        const size_t column = p % page.columns, row = p / page.columns;
-        paint_panel(out, MARGIN + column * (panel_width(&page) + GAP) + page.left,
-                    MARGIN + page.head + row * (page.above + AREA_HEIGHT + page.below + GAP / 2) + page.above,
-                    &page, plot, p, &ink, text);
+    y = MARGIN + page.head;
+    for (size_t row = 0; row < page.rows; row++) {
+        y += row_above(&page, plot, row, text);
+        for (size_t p = row * page.columns; p < plot->n && p < (row + 1) * page.columns; p++) {
+            paint_panel(out, MARGIN + p % page.columns * (panel_width(&page) + GAP) + page.left, y, &page,
+                        plot, p, &ink, text);
+        }
+        y += AREA_HEIGHT + page.below + GAP / 2;
     }
     free(ink.mask);
     return LOOM_OK;

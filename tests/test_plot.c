@@ -33,14 +33,15 @@ static void test_axis_has_round_ticks(void **state)
 {
     (void)state;
     check_ticks(1, 20, PLOT_LINEAR, "0 5 10 15 20");
-    check_ticks(0, 1, PLOT_AUTO, "0 0.5 1");
+    check_ticks(1, 300, PLOT_LINEAR, "0 100 200 300");
+    check_ticks(0, 1, PLOT_AUTO, "0 0.5 1.0");
     check_ticks(0.2, 0.9, PLOT_AUTO, "0 0.2 0.4 0.6 0.8");
-    check_ticks(10.01, 10.37, PLOT_AUTO, "10 10.1 10.2 10.3");
-    check_ticks(-0.5, 1.5, PLOT_AUTO, "−0.5 0 0.5 1 1.5");
-    check_ticks(-3, -1, PLOT_AUTO, "−3 −2.5 −2 −1.5 −1");
+    check_ticks(10.01, 10.37, PLOT_AUTO, "10.0 10.1 10.2 10.3");
+    check_ticks(-0.5, 1.5, PLOT_AUTO, "−0.5 0 0.5 1.0 1.5");
+    check_ticks(-3, -1, PLOT_AUTO, "−3.0 −2.5 −2.0 −1.5 −1.0");
     check_ticks(0, 12000, PLOT_AUTO, "0 5,000 10,000");
-    check_ticks(5, 5, PLOT_AUTO, "4.6 4.8 5 5.2 5.4");
-    check_ticks(0, 0, PLOT_AUTO, "−1 −0.5 0 0.5 1");
+    check_ticks(5, 5, PLOT_AUTO, "4.6 4.8 5.0 5.2 5.4");
+    check_ticks(0, 0, PLOT_AUTO, "−1.0 −0.5 0 0.5 1.0");
     check_ticks(1000000, 3000000, PLOT_AUTO, "0 1e+06 2e+06 3e+06");
 }
 

@@ -413,7 +413,7 @@ static void see_output(const struct animation *self, const float *io, float *out
 /* The numbers of a panel for frame i of the block. */
 static int compute(const struct animation *self, enum animation_panel panel, size_t i, float *out)
 {
-    const float *io = self->outputs != NULL ? self->outputs + (BEFORE + i) * self->M : NULL;
+    const float *io = self->outputs + (BEFORE + i) * self->M;
     switch (panel) {
     case ANIMATION_INPUT:
         for (size_t q = 0; q < self->P; q++) {

@@ -15,6 +15,7 @@
 
 #define TITLE_BYTES 320
 #define PASSES_MAX 10000000
+#define SERIES_BYTES (2 * STREAM_NAME_BYTES + 4)
 
 void curves_fini(struct curves *self)
 {
@@ -307,7 +308,7 @@ static size_t style_of(const struct curves *self, size_t i)
 struct drawing {
     struct plot_panel *panels;
     struct plot_series *series;
-    char (*names)[2 * STREAM_NAME_BYTES]; /* of the series */
+    char (*names)[SERIES_BYTES]; /* of the series */
     char (*titles)[STREAM_METRIC_NAME_BYTES];
     size_t n_panels, n_series;
     bool runs, stages; /* there are several of them */
@@ -321,10 +322,9 @@ static void drawing_fini(struct drawing *self)
     free(self->titles);
 }
 
-static void name_series(const struct drawing *drawing, char name[2 * STREAM_NAME_BYTES],
-                        const struct curve *curve)
+static void name_series(const struct drawing *drawing, char name[SERIES_BYTES], const struct curve *curve)
 {
-    snprintf(name, 2 * STREAM_NAME_BYTES, "%s%s%s", drawing->runs ? curve->run : "",
+    snprintf(name, SERIES_BYTES, "%s%s%s", drawing->runs ? curve->run : "",
              drawing->runs && drawing->stages ? ": " : "",
              drawing->runs && !drawing->stages ? "" : curve->stage);
 }

@@ -129,11 +129,11 @@ static void to_values(float *out, const uint8_t *frame, size_t n, enum stream_dt
 }
 
 /* Put a frame where it was seen. */
-static void paste(struct trail *self, const float *frame, size_t i)
+static void paste(float *tapestry, const struct trail *self, const float *frame, size_t i)
 {
     const size_t x = (size_t)self->at[2 * i], y = (size_t)self->at[2 * i + 1];
     for (size_t row = 0; row < self->window_height; row++) {
-        memcpy(self->tapestry + (y + row) * self->width + x, frame + row * self->window_width,
+        memcpy(tapestry + (y + row) * self->width + x, frame + row * self->window_width,
                self->window_width * sizeof *frame);
     }
 }
@@ -163,8 +163,13 @@ static int read_frames(struct trail *self, const struct source *source, const ch
     const size_t pixels = self->window_width * self->window_height, n = self->whole ? 1 : self->n;
     const size_t bytes = pixels * (info->dtype == STREAM_U1 ? 1 : sizeof(float));
     uint8_t *frames = malloc((n < ROWS ? n : ROWS) * bytes);
-    float *values = malloc(pixels * sizeof *values);
-    int status = frames == NULL || values == NULL ? no_memory(path) : LOOM_OK;
+    float *values = malloc(pixels * sizeof *values), *tapestry = self->tapestry;
+    int status = LOOM_OK;
+    if (frames == NULL || values == NULL || tapestry == NULL) {
+        free(frames);
+        free(values);
+        return no_memory(path);
+    }
     for (size_t i = 0; status == LOOM_OK && i < n; i += ROWS) {
         const size_t some = n - i < ROWS ? n - i : ROWS;
         void *fields[STREAM_FIELDS_MAX] = {frames, NULL};
@@ -174,7 +179,7 @@ static int read_frames(struct trail *self, const struct source *source, const ch
             if (self->whole) {
                 self->whole = shows(self, values, i + j);
             } else {
-                paste(self, values, i + j);
+                paste(tapestry, self, values, i + j);
             }
         }
     }

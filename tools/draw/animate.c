@@ -98,7 +98,7 @@ static int choose_form(struct animation_settings *settings, const struct draw *s
 int draw_animation(struct draw *self)
 {
     struct layers layers = {0};
-    char *recording = NULL, run[STREAM_NAME_BYTES];
+    char *recording = NULL, run[STREAM_NAME_BYTES] = "";
     uint64_t frames = 0;
     struct animation_settings settings = {.chosen = self->chosen,
                                           .from = self->from,

@@ -125,7 +125,7 @@ static int draw_trail(struct draw *self, bool near)
 {
     struct trail trail = {0};
     struct image image = {0};
-    char *path = NULL, run[STREAM_NAME_BYTES];
+    char *path = NULL, run[STREAM_NAME_BYTES] = "";
     int status = self->n != 1 ? error_set(LOOM_EUSAGE, "one recording, or one run's folder, at a time")
                               : recordings_find(&path, run, self->paths[0]);
     if (status == LOOM_OK) {
@@ -283,6 +283,7 @@ static void check(const struct command *self, const struct argp_state *state)
 {
     if (self->picture == NULL) {
         argp_error(state, "which picture? See --help");
+        return;
     }
     if (self->draw.n == 0) {
         argp_error(state, "%s of what? Give a file, or a run's folder", self->picture->name);
@@ -403,36 +404,36 @@ int main(int argc, char **argv)
         "weights|prototypes|coverage|unit|curves|tapestry|window|animation|sheet FILE|RUN...",
         "Draw a layer file, a recording or a run's folder. Prints the files that it made.\n\n"
         "  weights     a layer's weights, a tile a unit, in the order of the grid\n"
-        "  prototypes  each invariant unit seen in pixels: its weights times the sparse ones\n"
-        "  coverage    for each sparse unit, the sum of its weights to all invariant units\n"
+        "  prototypes  each invariant unit seen in pixels: its weights times the\n"
+        "              sparse ones\n"
+        "  coverage    for each sparse unit, the sum of its weights to all\n"
+        "              invariant units\n"
         "  unit        one unit, its number and place\n"
-        "  curves      every metric over the passes, of one run or of several together\n"
-        "  tapestry    what the window moves over, and its way there, from a recording\n"
+        "  curves      every metric over the passes, of one run or several together\n"
+        "  tapestry    what the window moves over, and its way there\n"
         "  window      the same from near: the way of its first 500 frames\n"
-        "  animation   input, outputs and reconstruction beside each other, frame by frame, from a "
-        "recording, also\n"
-        "              while it is being recorded: what is still to come is waited for\n"
-        "  sheet       a layer in all runs of a folder, such as that of a sweep, side by side\n"
-        "\vPanels of an animation. t is the frame shown, io(t) the invariant layer's output, 0 before a pass "
-        "begins; W\n"
-        "and U are the weights in the layers' files.\n"
+        "  animation   input, outputs and reconstruction beside each other, frame by\n"
+        "              frame, also while they are recorded: what is still to come is\n"
+        "              waited for\n"
+        "  sheet       a layer in all runs of a folder, such as a sweep's, side by side\n"
+        "\vPanels of an animation. t is the frame shown, io(t) the invariant layer's\n"
+        "output (0 before a pass begins), W and U the weights in the layers' files, or\n"
+        "in the newest checkpoints of a run that is learning:\n"
         "  input           the frame, from 0 to 1\n"
         "  io              io(t)\n"
         "  io_2            io(t - 1), that in the middle of three\n"
-        "  q               (io(t) + io(t - 2)) / 2, what its neighbours make of it\n"
+        "  q               (io(t) + io(t - 2)) / 2, that interpolated\n"
         "  error           |io_2 - q|\n"
-        "  reconstruction  sum of p_i W_i over the winners i that were recorded, from 0 to 1; p_i is the "
-        "drive of\n"
-        "                  unit i by the frame (where no frames were recorded, from the code)\n"
-        "  from_io         the code U' io, seen in pixels like a code: what the invariant output knows of "
-        "the frame\n"
-        "io, io_2, q and error share one scale, up to the largest output in all frames; so has from_io one "
-        "of its\n"
-        "own. By default there are input, io, reconstruction, and above a layer of rule smooth input, io_2, "
-        "q,\n"
-        "error, reconstruction, as in the notebooks. OUT.png moves in every browser (APNG); OUT.y4m, or - "
-        "for\n"
-        "standard output, is for ffmpeg and other players.\n\n"
+        "  reconstruction  sum of p_i W_i over the winners i that were recorded, from\n"
+        "                  0 to 1; p_i is the drive of unit i by the frame (where no\n"
+        "                  frames were recorded, from the code)\n"
+        "  from_io         the code U' io, seen in pixels like a code: what the\n"
+        "                  invariant output knows of the frame\n"
+        "io, io_2, q and error share one scale, up to the largest output in all frames\n"
+        "(or --most); so has from_io one of its own. By default there are input, io,\n"
+        "reconstruction; above a layer of rule smooth input, io_2, q, error,\n"
+        "reconstruction: those of the notebooks. OUT.png moves in every browser (APNG);\n"
+        "OUT.y4m, or - for standard output, is for ffmpeg and other players.\n\n"
         "For example:\n"
         "  loom draw weights runs/topo/layers/sparse.h5 --per-unit --colours viridis\n"
         "  loom draw prototypes runs/topo -o prototypes.png\n"

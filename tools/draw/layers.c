@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "log.h"
+
 void layers_fini(struct layers *self)
 {
     for (size_t i = 0; i < self->n; i++) {
@@ -95,7 +97,7 @@ static void look_beside(struct layers *self, const char *folder)
         struct shown layer;
         if (shown_read(&layer, folder, entries[i]->d_name, true) == LOOM_OK) {
             if (layer.weights.data != NULL && shelf_keep(&self->sparse, &layer) != LOOM_OK) {
-                i = n;
+                log_warning("passed over: %s", error_message());
             }
             shown_fini(&layer);
         }
@@ -127,7 +129,7 @@ static int add_path(struct layers *self, const char *path, char **folder)
     }
     *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + (slash == path));
     const int status = *folder == NULL ? no_memory() : add_file(self, *folder, name);
-    if (status == LOOM_OK && !is_sparse(&self->items[self->n - 1]) &&
+    if (status == LOOM_OK && *folder != NULL && !is_sparse(&self->items[self->n - 1]) &&
         shelf_find(&self->sparse, &self->items[self->n - 1]) == NULL) {
         look_beside(self, *folder);
     }

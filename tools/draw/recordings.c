@@ -26,8 +26,8 @@ void recordings_run(char run[STREAM_NAME_BYTES], const char *path)
     char *real = realpath(path, NULL), *name = split(real);
     if (name != NULL && strcmp(name, "metrics.jsonl") == 0) {
         name = split(real);
-    } else if (name != NULL && ends_with(name, ".h5")) {
-        name[strlen(name) - 3] = '\0';
+    } else if (name != NULL && (ends_with(name, ".h5") || ends_with(name, ".jsonl"))) {
+        *strrchr(name, '.') = '\0';
     }
     snprintf(run, STREAM_NAME_BYTES, "%s", name != NULL ? name : path);
     free(real);
