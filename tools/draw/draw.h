@@ -28,11 +28,15 @@ struct draw {
     struct gallery gallery; /* where pictures go, and how they look */
 };
 
-int draw_layer(struct draw *self, enum gallery_picture picture) LOOM_MUST_CHECK;
+/* Each draws what its name says (see the help in draw.c) to where the gallery says. */
+int draw_weights(struct draw *self) LOOM_MUST_CHECK;
+int draw_prototypes(struct draw *self) LOOM_MUST_CHECK;
+int draw_coverage(struct draw *self) LOOM_MUST_CHECK;
 int draw_unit(struct draw *self) LOOM_MUST_CHECK;
 int draw_curves(struct draw *self) LOOM_MUST_CHECK;
 int draw_tapestry(struct draw *self) LOOM_MUST_CHECK;
 int draw_window(struct draw *self) LOOM_MUST_CHECK;
 int draw_animation(struct draw *self) LOOM_MUST_CHECK;
+int draw_sheets(struct draw *self) LOOM_MUST_CHECK;
 
 #endif
