@@ -147,6 +147,7 @@ class Layers(DrawCase):
         places = [(y, x) for y in range(page.shape[0] - plain.shape[0] + 1) for x in (22, 23, 24, 25, 26, 30, 31, 32)
                   if (page[y:y + plain.shape[0], x:x + plain.shape[1]] == plain).all()]
         self.assertEqual(len(places), 1)
+        self.assertIn("run topo, pass 3, frame 3,000", self.title())
         self.assertTrue((page[0] == 255).all() and (page[:, -1] == 255).all())
         with h5py.File(os.path.join(self.topo, "layers", "topo.h5"), "r") as file:
             self.assertEqual((file.attrs["pass"], file.attrs["frame"]), (3, 3000))

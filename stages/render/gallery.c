@@ -74,10 +74,10 @@ static void draw(struct gallery *self, const char *name, const char *suffix, boo
 {
     const size_t n = map->grid_x * map->grid_y * map->tile_width * map->tile_height;
     struct image image = {0};
-    char note[DRAW_NOTE_BYTES], title[TEXT_BYTES + DRAW_NOTE_BYTES];
+    char note[DRAW_NOTE_BYTES], title[2 * TEXT_BYTES + DRAW_NOTE_BYTES];
     map->colours = colours_choose(self->colours, draw_has_negative(map->data, n));
     draw_map_note(note, map);
-    snprintf(title, sizeof title, "%s%s%s", map->title, note[0] != '\0' ? "; " : "", note);
+    snprintf(title, sizeof title, "%s; %s%s%s", map->title, map->subtitle, note[0] != '\0' ? "; " : "", note);
     const int status =
         labelled && !self->plain ? draw_map_labelled(&image, map, self->text) : draw_map_plain(&image, map);
     gallery_write(self, status, &image, name, suffix, title);
