@@ -86,7 +86,8 @@ void animation_write_title(const struct animation *self, char title[GALLERY_MOME
 static void paint_panel(struct animation *self, size_t p, double most)
 {
     const enum animation_panel panel = self->panels[p];
-    const struct colours *colours = animation_shows_pixels(panel) ? self->look.pixels : self->look.outputs;
+    const bool seen = animation_shows_pixels(panel) && panel != ANIMATION_FROM_IO; /* that may be below 0 */
+    const struct colours *colours = seen ? self->look.pixels : self->look.outputs;
     const size_t scale = self->scale, left = self->left[p];
     for (size_t y = 0; y < self->height[p]; y++) {
         for (size_t x = 0; x < self->width[p]; x++) {

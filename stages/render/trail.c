@@ -367,7 +367,8 @@ static void paint_window(struct image *image, size_t left, size_t top, const str
 static void paint_way(struct image *image, size_t left, size_t top, const struct trail *self,
                       const struct view *view, size_t n, struct ink *ink)
 {
-    const double thickness = n <= TRAIL_WINDOW_FRAMES ? 3 : 1.7;
+    const double wide = fmin(fmax(2.2 * (double)view->scale, 3), 6);
+    const double thickness = n <= TRAIL_WINDOW_FRAMES ? wide : wide / 1.8;
     const size_t steps = 64; /* colours on the way */
     for (size_t step = 0; step < steps; step++) {
         const size_t from = n * step / steps, to = at_most(n * (step + 1) / steps, n - 1);
