@@ -47,9 +47,6 @@
 #define MARGIN 0.01        /* of a bound, in powers of two: rounding of one r_j ... */
 #define MARGIN_STEP 1e-6   /* ... and of every step since */
 
-/* A register full of doubles. */
-#define WIDE_DOUBLES (VECTOR_FLOATS / 2)
-typedef double wide __attribute__((vector_size(8 * WIDE_DOUBLES), aligned(8), may_alias));
 typedef int64_t wide_mask __attribute__((vector_size(8 * WIDE_DOUBLES)));
 
 struct head {

@@ -24,6 +24,10 @@ typedef int32_t vector_mask __attribute__((vector_size(4 * VECTOR_FLOATS), align
 /* Always four. */
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
+/* A register full of doubles. */
+#define WIDE_DOUBLES (VECTOR_FLOATS / 2)
+typedef double wide __attribute__((vector_size(8 * WIDE_DOUBLES), aligned(8), may_alias));
+
 #define VECTOR_INLINE static inline __attribute__((always_inline))
 
 VECTOR_INLINE vector vector_load(const float *a)
@@ -44,6 +48,26 @@ VECTOR_INLINE quad quad_load(const float *a)
 VECTOR_INLINE void quad_store(float *a, quad q)
 {
     *(quad *)a = q;
+}
+
+VECTOR_INLINE wide wide_load(const double *a)
+{
+    return *(const wide *)a;
+}
+
+VECTOR_INLINE void wide_store(double *a, wide v)
+{
+    *(wide *)a = v;
+}
+
+/* Floats as doubles: a plain loop, which compilers turn into a single instruction. */
+VECTOR_INLINE wide wide_of(const float *a)
+{
+    double v[WIDE_DOUBLES];
+    for (int l = 0; l < WIDE_DOUBLES; l++) {
+        v[l] = (double)a[l];
+    }
+    return wide_load(v);
 }
 
 /* Element by element: yes where the comparison held, no elsewhere. */

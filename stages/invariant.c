@@ -1,13 +1,12 @@
 /* Stage invariant: a layer that follows the sparse code slowly. Takes codes, gives the activations of its
  * units, and learns by one of two rules (kernels/invariant.h says exactly how), unless it is frozen. Every
  * pass begins with its units at rest. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "invariant_measures.h"
 #include "kernels/invariant.h"
-#include "kernels/measure.h"
 #include "layer_support.h"
 #include "stage.h"
 
@@ -32,11 +31,11 @@ struct invariant_stage {
     size_t M, N;                       /* units here, and in the sparse layer below */
     size_t k;                          /* winners of the sparse layer */
     float *weights;                    /* M x N: as last copied out of the kernel */
-    float *coverage;                   /* N */
     float *residual; /* of a block: |s - r|^2 and |s|^2 over the active units of each code */
     size_t capacity; /* frames that residual holds */
     double error;    /* of the pass so far, over the active units: sum of |s - r|^2 ... */
     double energy;   /* ... and of |s|^2 */
+    struct invariant_measures *measures; /* of the pass so far */
 };
 
 #define FIELD(member) offsetof(struct invariant_stage, member)
@@ -111,9 +110,19 @@ static int configure(const struct stage_context *context, void *state, struct st
     if (status < 0) {
         return status;
     }
+    const struct measures_of of = {.Ix = (size_t)self->grid.x,
+                                   .Iy = (size_t)self->grid.y,
+                                   .N = self->N,
+                                   .k = self->k,
+                                   .winners = (size_t)self->winners,
+                                   .radius = (size_t)self->radius,
+                                   .pass = input->pass};
+    status = measures_new(&self->measures, &of);
+    if (status < 0) {
+        return status;
+    }
     self->weights = calloc(self->M, self->N * sizeof *self->weights);
-    self->coverage = calloc(self->N, sizeof *self->coverage);
-    if (self->weights == NULL || self->coverage == NULL) {
+    if (self->weights == NULL) {
         return error_set(LOOM_EINTERNAL, "out of memory for %zu x %zu weights", self->M, self->N);
     }
     double init = self->init > 0 ? self->init : self->rule == INVARIANT_SMOOTH ? 1.0 : 0.1;
@@ -148,6 +157,7 @@ static int begin_pass(const struct stage_context *context, void *state)
     struct invariant_stage *self = state;
     invariant_begin_pass(self->kernel);
     self->error = self->energy = 0;
+    measures_begin(self->measures);
     return 0;
 }
 
@@ -204,6 +214,7 @@ static int process(const struct stage_context *context, void *state, size_t port
         self->error += (double)self->residual[2 * t];
         self->energy += (double)self->residual[2 * t + 1];
     }
+    measures_add(self->measures, out->fields[0], in->n);
     return 0;
 }
 
@@ -219,22 +230,9 @@ static int end_pass(const struct stage_context *context, void *state, struct met
                     size_t *n_metrics)
 {
     struct invariant_stage *self = state;
-    size_t n = progress(context, state, metrics);
+    *n_metrics = progress(context, state, metrics);
     int status = layer_kernel_error(invariant_get_weights(self->kernel, self->weights), "invariant");
-    if (status < 0) {
-        return status;
-    }
-    measure_coverage(self->coverage, self->weights, self->M, self->N);
-    float least = self->coverage[0], most = self->coverage[0];
-    for (size_t j = 1; j < self->N; j++) {
-        least = fminf(least, self->coverage[j]);
-        most = fmaxf(most, self->coverage[j]);
-    }
-    metrics[n++] = (struct metric){"homogeneity", measure_homogeneity(self->weights, self->M, self->N)};
-    metrics[n++] = (struct metric){"coverage_min", (double)least};
-    metrics[n++] = (struct metric){"coverage_max", (double)most};
-    *n_metrics = n;
-    return 0;
+    return status < 0 ? status : measures_end(self->measures, self->weights, metrics, n_metrics);
 }
 
 static int weights(const struct stage_context *context, void *state, struct stage_weights *view)
@@ -272,6 +270,9 @@ static int save(const struct stage_context *context, void *state, struct layer_w
         status = layer_write_kernel(file, buffer, bytes);
     }
     if (status == 0) {
+        status = measures_save(self->measures, file);
+    }
+    if (status == 0) {
         status = layer_write_text(file, "parent", self->start.parent);
     }
     if (status == 0) {
@@ -302,6 +303,9 @@ static int load(const struct stage_context *context, void *state, const struct l
         if (kernel_state != NULL) {
             invariant_load_state(self->kernel, kernel_state);
         }
+        status = measures_load(self->measures, file);
+    }
+    if (status == 0) {
         status = layer_read_integer(file, "frames", &self->frames);
     }
     free(kernel_state);
@@ -313,8 +317,8 @@ static void close_stage(const struct stage_context *context, void *state)
     (void)context;
     struct invariant_stage *self = state;
     invariant_destroy(&self->kernel);
+    measures_destroy(&self->measures);
     free(self->weights);
-    free(self->coverage);
     free(self->residual);
 }
 

@@ -14,6 +14,10 @@
 #define SLICE                                                                                                \
     240 /* frames for a thread at a time, so that they stay in the cache as floats: some blocks of 48 */
 
+/* Homogeneity takes one look at all weights, about as much work as 50 frames: it is measured after so many frames at
+ * least, in shorter passes only in the first of as many passes as that makes. */
+#define HOMOGENEITY_FRAMES 10000
+
 struct sparse_stage {
     /* parameters */
     struct grid grid;
@@ -39,6 +43,8 @@ struct sparse_stage {
     double *usage;            /* N: times each unit won in the pass so far */
     struct code_cache *known; /* what is known of the codes; NULL: nothing, and nothing is kept */
     bool asked;               /* whether it has been tried to make that */
+    double homogeneity;       /* of a frozen layer, once it is measured */
+    bool measured;
 };
 
 enum cache { CACHE_AUTO, CACHE_OFF };
@@ -270,10 +276,31 @@ static size_t progress(const struct stage_context *context, void *state, struct 
     return self->energy > 0 ? 1 : 0;
 }
 
+/* In a pass whose number says so. */
+static int tell_homogeneity(struct sparse_stage *self, const struct stage_context *context,
+                            struct metric *metrics, size_t *n)
+{
+    const uint64_t pass = context->inputs[0].pass;
+    const uint64_t every = pass == 0 ? 1 : (HOMOGENEITY_FRAMES + pass - 1) / pass;
+    if (context->pass % every != 0) {
+        return 0;
+    }
+    if (!self->measured) {
+        int status = layer_kernel_error(sparse_get_weights(self->kernel, self->weights), "sparse");
+        if (status < 0) {
+            return status;
+        }
+        self->homogeneity = measure_homogeneity(self->weights, self->N, self->P);
+        self->measured = self->frozen;
+    }
+    metrics[(*n)++] = (struct metric){"homogeneity", self->homogeneity};
+    return 0;
+}
+
 static int end_pass(const struct stage_context *context, void *state, struct metric *metrics,
                     size_t *n_metrics)
 {
-    const struct sparse_stage *self = state;
+    struct sparse_stage *self = state;
     double dead = 0;
     for (size_t i = 0; i < self->N; i++) {
         dead += self->usage[i] == 0 ? 1 : 0;
@@ -281,8 +308,9 @@ static int end_pass(const struct stage_context *context, void *state, struct met
     size_t n = progress(context, state, metrics);
     metrics[n++] = (struct metric){"dead_units", dead};
     metrics[n++] = (struct metric){"usage_entropy", measure_entropy(self->usage, self->N)};
+    int status = tell_homogeneity(self, context, metrics, &n);
     *n_metrics = n;
-    return 0;
+    return status;
 }
 
 static int weights(const struct stage_context *context, void *state, struct stage_weights *view)

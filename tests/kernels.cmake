@@ -23,6 +23,7 @@ loom_kernel_test(test_lateral)
 loom_kernel_test(test_sparse FAILING_MEMORY)
 loom_kernel_test(test_invariant FAILING_MEMORY)
 loom_kernel_test(test_measure FAILING_MEMORY)
+loom_kernel_test(test_moments FAILING_MEMORY)
 loom_kernel_test(test_team FAILING_MEMORY)
 
 # All of it again with every instruction set; skipped where the machine lacks it. Without a name: the widest there is.

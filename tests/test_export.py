@@ -123,7 +123,7 @@ class Tables(ExportCase):
             rows = self.rows("tape/metrics/sparse.csv")
             self.assertEqual(rows[0], ["pass"] + names)
             self.assertEqual([row[0] for row in rows[1:]], ["1", "2"])
-            values = numpy.array([row[1:] for row in rows[1:]], "f8")
+            values = numpy.array([[value or "nan" for value in row[1:]] for row in rows[1:]], "f8")
             numpy.testing.assert_array_equal(values, metrics["values"][:, :len(names)])
             self.assertEqual(self.rows("tape/frames/at.csv")[:2], [["frame", "x", "y"],
                                                                  ["998"] + [str(n) for n in source["frames/at"][998]]])

@@ -19,6 +19,7 @@
 #include "wiring.h"
 
 #define FILES_SHOWN 8
+#define SUMMARY_WIDTH 100 /* characters of a line */
 
 struct run {
     struct arena arena;
@@ -129,16 +130,29 @@ static void print_results(const struct run *run)
     printf("  change a parameter (loom inspect STAGE shows them): --set STAGE.PARAMETER=VALUE\n");
 }
 
+/* The metrics of its last pass, in lines of at most SUMMARY_WIDTH. */
+static void print_metrics(const struct gauge *gauge)
+{
+    int at = 0;
+    for (size_t m = 0; m < gauge->n_last; m++) {
+        char text[sizeof gauge->last[m].name + 32];
+        int width = snprintf(text, sizeof text, "%s %.4g", gauge->last[m].name, gauge->last[m].value);
+        if (m > 0 && at + 2 + width < SUMMARY_WIDTH) {
+            at += printf(", %s", text);
+        } else {
+            fputs(m > 0 ? ",\n" : "", stdout);
+            at = printf("  %-11s %s", m > 0 ? "" : gauge->name, text);
+        }
+    }
+    fputs(gauge->n_last > 0 ? "\n" : "", stdout);
+}
+
 static void print_summary(const struct run *run)
 {
     int64_t s = (clock_ms() - run->began_ms + 500) / 1000;
     printf("\n'%s' has finished, after %d:%02d minutes.\n", run->pipeline.name, (int)(s / 60), (int)(s % 60));
     for (size_t i = 0; i < run->n; i++) {
-        const struct gauge *gauge = &run->processes[i].gauge;
-        for (size_t m = 0; m < gauge->n_last; m++) {
-            printf("%s%s %.4g%s", m ? ", " : arena_format(run->pipeline.arena, "  %-11s ", gauge->name),
-                   gauge->last[m].name, gauge->last[m].value, m + 1 == gauge->n_last ? "\n" : "");
-        }
+        print_metrics(&run->processes[i].gauge);
     }
     print_results(run);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WIDTH 132 /* characters of a table */
+
 /* A column of metrics: STAGE.METRIC. */
 struct column {
     const char *title;
@@ -160,17 +162,55 @@ void table_write_csv(const struct table *self, FILE *out)
     }
 }
 
-static void write_markdown_row(const struct cells *cells, const int *widths, FILE *out)
+static void write_cell(const char *text, int width, FILE *out)
 {
-    for (size_t i = 0; i < cells->n; i++) {
-        int width = widths[i];
-        fputs("| ", out);
-        for (const char *at = cells->items[i]; *at != '\0'; at++, width--) {
-            fputc(*at == '|' ? '/' : *at, out); /* a bar would end the cell */
-        }
-        fprintf(out, "%*s ", width, "");
+    fputs("| ", out);
+    for (; *text != '\0'; text++, width--) {
+        fputc(*text == '|' ? '/' : *text, out); /* a bar would end the cell */
     }
-    fputs("|\n", out);
+    fprintf(out, "%*s ", width, "");
+}
+
+static void write_dashes(int width, FILE *out)
+{
+    fputs("|", out);
+    for (int dash = 0; dash < width + 2; dash++) {
+        fputc('-', out);
+    }
+}
+
+/* Of n rows, the first of them titles: column 0, and columns `first` to before `end`. */
+static void write_columns(const struct cells *rows, size_t n, const int *widths, size_t first, size_t end,
+                          FILE *out)
+{
+    for (size_t r = 0; r < n; r++) {
+        write_cell(rows[r].items[0], widths[0], out);
+        for (size_t i = first; i < end; i++) {
+            write_cell(rows[r].items[i], widths[i], out);
+        }
+        fputs("|\n", out);
+        if (r > 0) {
+            continue;
+        }
+        write_dashes(widths[0], out);
+        for (size_t i = first; i < end; i++) {
+            write_dashes(widths[i], out);
+        }
+        fputs("|\n", out);
+    }
+}
+
+/* As many columns side by side as are read on a screen; the others in tables below, with the members again. */
+static void write_tables(const struct cells *rows, size_t n, const int *widths, FILE *out)
+{
+    for (size_t first = 1, end = 1; first < rows[0].n; first = end) {
+        int width = widths[0] + 3;
+        while (end < rows[0].n && (end == first || width + widths[end] + 3 < WIDTH)) {
+            width += widths[end++] + 3;
+        }
+        fputs(first > 1 ? "\n" : "", out);
+        write_columns(rows, n, widths, first, end, out);
+    }
 }
 
 void table_write_markdown(const struct table *self, FILE *out)
@@ -188,17 +228,7 @@ void table_write_markdown(const struct table *self, FILE *out)
             widths[i] = width > widths[i] ? width : widths[i];
         }
     }
-    write_markdown_row(&rows[0], widths, out);
-    for (size_t i = 0; i < rows[0].n; i++) {
-        fputs("|", out);
-        for (int dash = 0; dash < widths[i] + 2; dash++) {
-            fputc('-', out);
-        }
-    }
-    fputs("|\n", out);
-    for (size_t r = 1; r < n; r++) {
-        write_markdown_row(&rows[r], widths, out);
-    }
+    write_tables(rows, n, widths, out);
     for (size_t m = 0; m < self->plan->n; m++) {
         const struct member *member = &self->plan->members[m];
         if (member->why != NULL) {
