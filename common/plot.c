@@ -100,12 +100,16 @@ struct plot_axis plot_axis_of(double min, double max, enum plot_scale scale)
     return axis;
 }
 
-/* 10⁻⁵ */
-static void write_power(char text[32], int power)
+/* 10⁻⁵, 2·10⁻⁵ */
+static void write_power(char text[32], double value)
 {
     static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
-    char digits[16];
-    size_t used = (size_t)snprintf(text, 32, "10%s", power < 0 ? "⁻" : "");
+    const int power = (int)floor(log10(value) + 1e-9), times = (int)lround(value / pow(10, power));
+    char digits[16], factor[16] = "";
+    if (times > 1) {
+        snprintf(factor, sizeof factor, "%d·", times);
+    }
+    size_t used = (size_t)snprintf(text, 32, "%s10%s", factor, power < 0 ? "⁻" : "");
     snprintf(digits, sizeof digits, "%d", abs(power));
     for (const char *at = digits; *at != '\0' && used + 4 < 32; at++) {
         used += (size_t)snprintf(text + used, 32 - used, "%s", raised[*at - '0']);
@@ -117,7 +121,7 @@ void plot_tick(char text[32], const struct plot_axis *axis, size_t i)
     const double value = axis->ticks[i], size = fabs(value), span = fabs(axis->high - axis->low);
     const char *sign = value < 0 ? "−" : "";
     if (axis->log && (size < 0.00099 || size > 10001)) {
-        write_power(text, (int)lround(log10(size)));
+        write_power(text, size);
     } else if (axis->log && size < 1000) {
         snprintf(text, 32, "%.6g", size);
     } else if (size < span * 1e-9) {
@@ -211,6 +215,7 @@ static void ink_marker(struct ink *ink, double cx, double cy, size_t style)
 struct page {
     size_t columns, rows;
     size_t left;  /* of a panel's area: room for its ticks */
+    size_t above; /* height of the legends in the row that is being painted */
     size_t below; /* ticks and label of x */
     size_t head;  /* title and subtitle */
     size_t width, height;
@@ -300,14 +305,20 @@ static size_t legend_height(const struct plot_panel *panel, struct text *text)
     return has_legend(panel) ? legend(NULL, 0, 0, AREA_WIDTH, panel, text) * LABEL * 3 / 2 : 0;
 }
 
-/* Height of what stands above the axes in a row of panels: titles and legends. */
-static size_t row_above(const struct page *page, const struct plot *plot, size_t row, struct text *text)
+/* Height of the legends in a row of panels. */
+static size_t row_legends(const struct page *page, const struct plot *plot, size_t row, struct text *text)
 {
     size_t highest = 0;
     for (size_t p = row * page->columns; p < plot->n && p < (row + 1) * page->columns; p++) {
         highest = at_least(highest, legend_height(&plot->panels[p], text));
     }
-    return PANEL_TITLE * 3 / 2 + LABEL / 3 + highest;
+    return highest;
+}
+
+/* Height of what stands above the axes in a row of panels: titles and legends. */
+static size_t row_above(const struct page *page, const struct plot *plot, size_t row, struct text *text)
+{
+    return PANEL_TITLE * 3 / 2 + LABEL / 3 + row_legends(page, plot, row, text);
 }
 
 static void plan(struct page *page, const struct plot *plot, struct text *text)
@@ -430,12 +441,11 @@ static void paint_panel(struct image *image, size_t left, size_t top, const stru
     const struct range range = range_of_y(panel);
     const struct plot_axis y = range.min > range.max ? (struct plot_axis){.high = 1}
                                                      : plot_axis_of(range.min, range.max, plot->scale);
-    const bool lowest = p + page->columns >= plot->n;            /* nothing stands below it */
-    const size_t above = legend_height(panel, text) + LABEL / 3; /* between title and axes */
-    paint_panel_title(image, left - page->left, top - above - PANEL_TITLE / 2, panel_width(page), panel,
-                      text);
+    const bool lowest = p + page->columns >= plot->n;                        /* nothing stands below it */
+    const size_t baseline = top - page->above - LABEL / 3 - PANEL_TITLE / 2; /* the same in all of the row */
+    paint_panel_title(image, left - page->left, baseline, panel_width(page), panel, text);
     if (has_legend(panel)) {
-        legend(image, left, top - above, AREA_WIDTH, panel, text);
+        legend(image, left, top - page->above - LABEL / 3, AREA_WIDTH, panel, text);
     }
     paint_axes(image, left, top, page, &y, lowest, plot->x_label, text);
     if (range.min > range.max) {
@@ -471,6 +481,7 @@ int plot_draw(struct image *out, const struct plot *plot, struct text *text)
     }
     y = MARGIN + page.head;
     for (size_t row = 0; row < page.rows; row++) {
+        page.above = row_legends(&page, plot, row, text);
         y += row_above(&page, plot, row, text);
         for (size_t p = row * page.columns; p < plot->n && p < (row + 1) * page.columns; p++) {
             paint_panel(out, MARGIN + p % page.columns * (panel_width(&page) + GAP) + page.left, y, &page,

@@ -55,6 +55,8 @@ static void test_axis_is_logarithmic_where_the_range_asks(void **state)
     assert_false(plot_axis_of(0, 1, PLOT_LOG).log); /* cannot be */
     assert_false(plot_axis_of(-1, 100, PLOT_AUTO).log);
     check_ticks(0.26, 8.3, PLOT_AUTO, "0.5 1 2 5");
+    check_ticks(6e-5, 0.013, PLOT_AUTO, "5·10⁻⁵ 10⁻⁴ 2·10⁻⁴ 5·10⁻⁴ 0.001 0.002 0.005 0.01");
+    check_ticks(3e4, 6e5, PLOT_LOG, "5·10⁴ 10⁵ 2·10⁵ 5·10⁵");
     check_ticks(1e-5, 1, PLOT_AUTO, "10⁻⁵ 10⁻⁴ 0.001 0.01 0.1 1");
     check_ticks(1, 2e6, PLOT_AUTO, "1 10 100 1,000 10,000 10⁵ 10⁶");
     check_ticks(1e-300, 1e-3, PLOT_AUTO, "10⁻³⁰⁰ 10⁻²⁵⁰ 10⁻²⁰⁰ 10⁻¹⁵⁰ 10⁻¹⁰⁰ 10⁻⁵⁰ 1");
