@@ -11,8 +11,13 @@
 struct sparse {
     struct sparse_config config;
     const struct sparse_body *body;
-    void *layer; /* the body's own */
+    void *layer;   /* the body's own */
+    float *floats; /* SLICE P for each thread: frames of bytes as floats; NULL until there are any */
 };
+
+/* Frames of bytes that are converted at a time, for a thread: few enough to stay in the cache as floats, some of the CPU
+ * bodies' blocks of 48. */
+#define SLICE 240
 
 static int check_config(const struct sparse_config *config)
 {
@@ -113,6 +118,7 @@ void sparse_destroy(struct sparse **self_p)
         return;
     }
     (*self_p)->body->destroy((*self_p)->layer);
+    free((*self_p)->floats);
     free(*self_p);
     *self_p = NULL;
 }
@@ -178,4 +184,49 @@ int sparse_encode(struct sparse *self, uint32_t *index, float *value, float *res
                   size_t n)
 {
     return run(self, index, value, residual, frames, n, false);
+}
+
+/* Frames of bytes by a body that takes floats. */
+static int run_converted(struct sparse *self, uint32_t *index, float *value, float *residual,
+                         const uint8_t *frames, size_t n, bool learn)
+{
+    const size_t P = self->config.P, k = self->config.k,
+                 slice = SLICE * (self->config.threads > 1 ? self->config.threads : 1);
+    if (!self->floats && !(self->floats = memory_new(slice, P * sizeof *self->floats))) {
+        return KERNEL_ENOMEM;
+    }
+    int rc = KERNEL_OK;
+    for (size_t t = 0; !rc && t < n; t += slice) {
+        const size_t some = n - t < slice ? n - t : slice;
+        const uint8_t *bytes = frames + t * P;
+        for (size_t q = 0; q < some * P; q++) {
+            self->floats[q] = (float)bytes[q] / 255.0F;
+        }
+        rc = self->body->run(self->layer, index + t * k, value + t * k, residual + 2 * t, self->floats, some,
+                             learn);
+    }
+    return rc;
+}
+
+static int run_bytes(struct sparse *self, uint32_t *index, float *value, float *residual,
+                     const uint8_t *frames, size_t n, bool learn)
+{
+    if (n == 0) {
+        return KERNEL_OK;
+    }
+    return self->body->run_bytes
+               ? self->body->run_bytes(self->layer, index, value, residual, frames, n, learn)
+               : run_converted(self, index, value, residual, frames, n, learn);
+}
+
+int sparse_train_bytes(struct sparse *self, uint32_t *index, float *value, float *residual,
+                       const uint8_t *frames, size_t n)
+{
+    return run_bytes(self, index, value, residual, frames, n, true);
+}
+
+int sparse_encode_bytes(struct sparse *self, uint32_t *index, float *value, float *residual,
+                        const uint8_t *frames, size_t n)
+{
+    return run_bytes(self, index, value, residual, frames, n, false);
 }

@@ -24,6 +24,9 @@ struct sparse_body {
     void (*load_state)(void *layer, const void *state);
     int (*run)(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
                bool learn);
+    /* The same with frames of bytes, value / 255; NULL: the body takes floats only, sparse.c converts. */
+    int (*run_bytes)(void *layer, uint32_t *index, float *value, float *residual, const uint8_t *frames,
+                     size_t n, bool learn);
 };
 
 extern const struct sparse_body sparse_body_ref;                      /* sparse_ref.c: double, plain C */

@@ -11,9 +11,6 @@
 #include "layer_support.h"
 #include "stage.h"
 
-#define SLICE                                                                                                \
-    240 /* frames for a thread at a time, so that they stay in the cache as floats: some blocks of 48 */
-
 /* Homogeneity takes one look at all weights, about as much work as 50 frames: it is measured after so many frames at
  * least, in shorter passes only in the first of as many passes as that makes. */
 #define HOMOGENEITY_FRAMES 10000
@@ -35,9 +32,8 @@ struct sparse_stage {
     int64_t frames;           /* that this layer has seen in its life */
     size_t P, N;              /* pixels of a frame, units */
     float *weights;           /* N x P: as last copied out of the kernel */
-    float *input;             /* frames of a block as floats */
     float *residual;          /* of a block: |v - r|^2 and |v|^2 of each frame */
-    size_t capacity;          /* frames that input and residual hold */
+    size_t capacity;          /* frames that residual holds */
     double error;             /* of the pass so far: sum of |v - r|^2 ... */
     double energy;            /* ... and of |v|^2 */
     double *usage;            /* N: times each unit won in the pass so far */
@@ -134,26 +130,10 @@ static int make_room(struct sparse_stage *self, size_t n)
     if (n <= self->capacity) {
         return 0;
     }
-    free(self->input);
     free(self->residual);
-    self->input = malloc(n * self->P * sizeof *self->input);
     self->residual = malloc(n * 2 * sizeof *self->residual);
-    self->capacity = self->input == NULL || self->residual == NULL ? 0 : n;
+    self->capacity = self->residual == NULL ? 0 : n;
     return self->capacity > 0 ? 0 : error_set(LOOM_EINTERNAL, "out of memory for a block of %zu frames", n);
-}
-
-/* The block's frames as floats: its own, or bytes divided by 255. */
-static const float *to_floats(struct sparse_stage *self, const struct stream_info *info,
-                              const struct block *in)
-{
-    if (info->dtype == STREAM_F4) {
-        return in->fields[0];
-    }
-    const uint8_t *bytes = in->fields[0];
-    for (size_t i = 0; i < in->n * self->P; i++) {
-        self->input[i] = (float)bytes[i] / 255.0F;
-    }
-    return self->input;
 }
 
 /* A frozen layer makes the same of the same frames: it needs none of which it knows that. */
@@ -195,31 +175,19 @@ static void add_up(struct sparse_stage *self, const struct block *out)
     }
 }
 
-/* Some frames of a block. */
-static int process_slice(struct sparse_stage *self, const struct stream_info *info, const struct block *in,
-                         struct block *out)
+/* A block's frames through the kernel, as they are: floats, or bytes that stand for 255ths. A kernel_status. */
+static int run_kernel(struct sparse_stage *self, const struct stream_info *info, const struct block *in,
+                      struct block *out)
 {
-    int status = make_room(self, in->n);
-    if (status < 0) {
-        return status;
+    uint32_t *index = out->fields[0];
+    float *value = out->fields[1];
+    const void *frames = in->fields[0];
+    if (info->dtype == STREAM_U1) {
+        return (self->frozen ? sparse_encode_bytes : sparse_train_bytes)(self->kernel, index, value,
+                                                                         self->residual, frames, in->n);
     }
-    const float *frames = to_floats(self, info, in);
-    status = self->frozen
-                 ? sparse_encode(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n)
-                 : sparse_train(self->kernel, out->fields[0], out->fields[1], self->residual, frames, in->n);
-    if (status == KERNEL_EINVAL) {
-        return error_set(LOOM_EDATA, "%s, frames %ju to %ju: a value is not from 0 to 1", info->name,
-                         (uintmax_t)in->seq, (uintmax_t)(in->seq + in->n - 1));
-    }
-    if (status < 0) {
-        return layer_kernel_error(status, "sparse");
-    }
-    self->frames += self->frozen ? 0 : (int64_t)in->n;
-    add_up(self, out);
-    if (self->known != NULL) {
-        code_cache_put(self->known, out, self->residual);
-    }
-    return 0;
+    return (self->frozen ? sparse_encode : sparse_train)(self->kernel, index, value, self->residual, frames,
+                                                         in->n);
 }
 
 /* A block whose codes are known: see needs. */
@@ -235,37 +203,32 @@ static int take_known(struct sparse_stage *self, const struct block *in, struct 
     return status;
 }
 
-/* How many of n frames to give to the kernel at a time. */
-static size_t slice_of(const struct sparse_stage *self, size_t n)
-{
-    if (strcmp(sparse_body(self->kernel), "cuda") == 0) {
-        return n;
-    }
-    return self->frozen ? SLICE * (size_t)self->threads : SLICE;
-}
-
 static int process(const struct stage_context *context, void *state, size_t port, const struct block *in,
                    struct block *out)
 {
     struct sparse_stage *self = state;
     const struct stream_info *info = &context->inputs[port];
-    size_t row_bytes = self->P * (info->dtype == STREAM_U1 ? sizeof(uint8_t) : sizeof(float));
-    size_t k = (size_t)self->winners;
-    int status = 0;
-    uint8_t *frames = in->fields[0];
-    if (frames == NULL) {
+    if (in->fields[0] == NULL) {
         return take_known(self, in, out);
     }
-    const size_t slice = slice_of(self, in->n);
-    for (size_t t = 0; status == 0 && t < in->n; t += slice) {
-        size_t n = in->n - t < slice ? in->n - t : slice;
-        struct block from = {.seq = in->seq + t, .n = n, .fields = {frames + t * row_bytes}};
-        struct block to = {.seq = in->seq + t,
-                           .n = n,
-                           .fields = {(uint32_t *)out->fields[0] + t * k, (float *)out->fields[1] + t * k}};
-        status = process_slice(self, info, &from, &to);
+    int status = make_room(self, in->n);
+    if (status < 0) {
+        return status;
     }
-    return status;
+    status = run_kernel(self, info, in, out);
+    if (status == KERNEL_EINVAL) {
+        return error_set(LOOM_EDATA, "%s, frames %ju to %ju: a value is not from 0 to 1", info->name,
+                         (uintmax_t)in->seq, (uintmax_t)(in->seq + in->n - 1));
+    }
+    if (status < 0) {
+        return layer_kernel_error(status, "sparse");
+    }
+    self->frames += self->frozen ? 0 : (int64_t)in->n;
+    add_up(self, out);
+    if (self->known != NULL) {
+        code_cache_put(self->known, out, self->residual);
+    }
+    return 0;
 }
 
 static size_t progress(const struct stage_context *context, void *state, struct metric *metrics)
@@ -395,7 +358,6 @@ static void close_stage(const struct stage_context *context, void *state)
     sparse_destroy(&self->kernel);
     free(self->weights);
     free(self->usage);
-    free(self->input);
     free(self->residual);
 }
 

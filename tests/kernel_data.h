@@ -55,6 +55,36 @@ static inline bool data_short(void)
     return getenv("LOOM_TEST_SHORT") != NULL;
 }
 
+#ifdef LOOM_CUDA_EMULATED
+#include "cuda_runtime_api.h"
+#endif
+
+/* Whether the GPU is an emulated one (emulated/), that can be made to fail and to be small. */
+static inline bool data_emulated(void)
+{
+#ifdef LOOM_CUDA_EMULATED
+    return DATA_FAST == KERNEL_CUDA;
+#else
+    return false;
+#endif
+}
+
+/* Let an emulated GPU be lost after so many more calls of CUDA; UINT64_MAX: never, and it is back. */
+static inline void data_lose_gpu(uint64_t calls)
+{
+#ifdef LOOM_CUDA_EMULATED
+    emulated_fail_after(calls);
+#else
+    (void)calls;
+#endif
+}
+
+/* From the next layer on an emulated GPU has so much shared memory; NULL: as much as an H100. */
+static inline void data_shared_memory(const char *bytes)
+{
+    bytes ? setenv("EMULATED_SHARED_BYTES", bytes, 1) : unsetenv("EMULATED_SHARED_BYTES");
+}
+
 #define GUARD_BYTES 64
 #define GUARD_VALUE 0xA5
 

@@ -32,6 +32,9 @@ static const struct shape shapes[] = {
     {SMOOTH(40, 3, 7, 5, 0.1, 0.05), 1, 5},
     {SMOOTH(40, 10, 10, 10, 0.1, 0), 1, 5},
     {SMOOTH(64, 2, 2, 4, 0.002, 0.01), 1, 64},
+    {TOPO(40, 10, 9, 70, 2, 1, 1.0 / 3, 0.08, 0.0008, 50), 0.1,
+     4}, /* so many winners that they are not listed */
+    {SMOOTH(40, 12, 10, 100, 0.1, 0.05), 1, 5},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
@@ -221,6 +224,165 @@ static void test_invariant_encode_matches_reference_and_keeps_weights(void)
     }
 }
 
+/* A GPU with too little shared memory for the layer, or for working memory, goes other ways to the same bits. */
+static void test_invariant_same_bits_beyond_shared_memory(void)
+{
+    enum { n = 30 };
+    const char *const shared[] = {NULL, "6000", "2500", "100"};
+    if (!data_emulated()) {
+        check_skip("no emulated GPU");
+        return;
+    }
+    for (size_t i = 0; i < 2 * SHAPES; i++) {
+        const struct shape *s = &shapes[i / 2];
+        const bool learn = i % 2;
+        float *U = data_floats(s->config.Ix * s->config.Iy * s->config.N, s->below);
+        struct codes codes = random_codes(n, s->k, s->config.N, s->config.N);
+        struct result first = {0};
+        for (size_t b = 0; b < 4; b++) {
+            data_shared_memory(shared[b]);
+            struct invariant *layer = layer_new(&s->config, KERNEL_CUDA, U);
+            struct result out = layer_run(layer, s, &codes, 0, n, 17, learn);
+            if (b == 0) {
+                first = out;
+            } else {
+                CHECK(same_tail(&out, &first, s, 0, n));
+                result_free(&out, s, n);
+            }
+            invariant_destroy(&layer);
+        }
+        data_shared_memory(NULL);
+        result_free(&first, s, n);
+        codes_free(&codes);
+        free(U);
+    }
+}
+
+/* All drives equal: of many winners, too, those with the lower numbers win. */
+static void test_invariant_many_winners_ties(void)
+{
+    const struct shape tied[] = {{TOPO(3, 12, 8, 70, 1, 0.5, 1, 0.08, 0.0008, 0), 0, 1},
+                                 {SMOOTH(3, 12, 8, 70, 0.1, 0.05), 0, 1}};
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t b = 0; b < 2; b++) {
+            float U[96 * 3], value[1] = {1};
+            uint32_t index[1] = {1};
+            const struct codes codes = {index, value};
+            for (size_t w = 0; w < 96 * 3; w++) {
+                U[w] = 0.25F;
+            }
+            struct invariant *layer = layer_new(&tied[i].config, data_backend(b), U);
+            struct result out = layer_run(layer, &tied[i], &codes, 0, 1, 1, true);
+            for (size_t u = 0; u < 96; u++) {
+                CHECK((out.activations[u] > 0) == (u < 70));
+            }
+            result_free(&out, &tied[i], 1);
+            invariant_destroy(&layer);
+        }
+    }
+}
+
+/* More codes than a body takes in one turn. */
+static void test_invariant_long_call_is_many_short_ones(void)
+{
+    enum { n = 9000 };
+    const struct shape small[] = {{TOPO(7, 2, 1, 0, 1, 0.1, 1.0 / 3, 0.08, 0.0008, 2000), 0.1, 2},
+                                  {SMOOTH(7, 2, 1, 1, 0.1, 0.05), 1, 2}};
+    for (size_t i = 0; i < 2; i++) {
+        const struct shape *s = &small[i];
+        float *U = data_floats(2 * 7, s->below);
+        struct codes codes = random_codes(n, s->k, 7, 7);
+        struct invariant *once = layer_new(&s->config, DATA_FAST, U),
+                         *often = layer_new(&s->config, DATA_FAST, U);
+        struct result a = layer_run(once, s, &codes, 0, n, n, true),
+                      b = layer_run(often, s, &codes, 0, n, 1999, true);
+        CHECK(same_tail(&a, &b, s, 0, n));
+        result_free(&a, s, n);
+        result_free(&b, s, n);
+        invariant_destroy(&once);
+        invariant_destroy(&often);
+        codes_free(&codes);
+        free(U);
+    }
+}
+
+/* Codes of no entries at all: all bodies let the output sink, in every way that they have. */
+static void test_invariant_codes_without_entries(void)
+{
+    const char *const shared[] = {NULL, "100"};
+    const size_t chosen[] = {1, 7};
+    for (size_t i = 0; i < 2 * 2 * 2; i++) {
+        const struct shape *s = &shapes[chosen[i % 2]];
+        const bool learn = i / 2 % 2;
+        const size_t M = s->config.Ix * s->config.Iy;
+        float *U = data_floats(M * s->config.N, s->below), residual[2][6];
+        float *a = data_new(3 * M, sizeof *a), *b = data_new(3 * M, sizeof *b);
+        struct codes codes = random_codes(3, s->k, s->config.N, s->config.N);
+        data_shared_memory(shared[i / 4]);
+        for (size_t l = 0; l < 2; l++) {
+            struct invariant *layer = layer_new(&s->config, data_backend(l), U);
+            float *io = l == 0 ? a : b;
+            CHECK(invariant_train(layer, io, residual[l], codes.index, codes.value, s->k, 3) == KERNEL_OK);
+            CHECK((learn ? invariant_train : invariant_encode)(layer, io, residual[l], codes.index,
+                                                               codes.value, 0, 3) == KERNEL_OK);
+            invariant_destroy(&layer);
+        }
+        CHECK(data_distance(b, a, 3 * M) < 1e-5);
+        for (size_t r = 0; r < 6; r++) {
+            CHECK(residual[0][r] == 0 && residual[1][r] == 0);
+        }
+        codes_free(&codes);
+        free(U);
+        free(a);
+        free(b);
+    }
+    data_shared_memory(NULL);
+}
+
+/* As test_sparse_lost_gpu_is_an_error_for_good. */
+static void check_lost_gpu(const struct shape *s)
+{
+    enum { n = 3 };
+    const size_t M = s->config.Ix * s->config.Iy;
+    float *U = data_floats(M * s->config.N, s->below), *activations = data_new(n * M, sizeof *activations);
+    float residual[2 * n];
+    struct codes codes = random_codes(n, s->k, s->config.N, s->config.N);
+    int rc = KERNEL_EDEVICE;
+    uint64_t calls = 0;
+    for (; rc == KERNEL_EDEVICE && calls < 100; calls++) {
+        struct invariant *layer = layer_new(&s->config, KERNEL_CUDA, U);
+        data_lose_gpu(calls);
+        rc = invariant_train(layer, activations, residual, codes.index, codes.value, s->k, n);
+        data_lose_gpu(UINT64_MAX);
+        if (rc == KERNEL_EDEVICE) {
+            CHECK(strstr(kernel_failure(), "emulated failure") != NULL);
+            CHECK(invariant_encode(layer, activations, residual, codes.index, codes.value, s->k, n) ==
+                  KERNEL_EDEVICE);
+            CHECK(invariant_set_weights(layer, U) == KERNEL_EDEVICE);
+            CHECK(invariant_get_weights(layer, U) == KERNEL_EDEVICE);
+        }
+        invariant_destroy(&layer);
+    }
+    CHECK(rc == KERNEL_OK && calls > 8);
+    codes_free(&codes);
+    free(U);
+    free(activations);
+}
+
+static void test_invariant_lost_gpu_is_an_error_for_good(void)
+{
+    if (!data_emulated()) {
+        check_skip("no emulated GPU");
+        return;
+    }
+    check_lost_gpu(&shapes[1]);
+    check_lost_gpu(&shapes[7]);
+    data_shared_memory("100");
+    check_lost_gpu(&shapes[1]);
+    check_lost_gpu(&shapes[7]);
+    data_shared_memory(NULL);
+}
+
 /* Lazy decay where it is hardest: most columns are hardly ever active and are pressed down to r_j < 1e-10, where
  * the rule's decay all but stops. Each of their weights must be what the reference makes of it, over many
  * normalisations (or without any), silences and passes. To 1%: a weight that has shrunk by sixteen orders of
@@ -347,10 +509,11 @@ static void check_continuation(const struct shape *s, enum kernel_backend backen
 
 static void test_invariant_continues_exactly_in_a_new_layer(void)
 {
-    const size_t cuts[] = {0, 1, 2, 28, 29, 500, 501, 999};
+    const size_t cuts[] = {1, 29, 500, 0, 2, 28, 501, 999};
+    const size_t n_cuts = data_short() ? 3 : sizeof cuts / sizeof *cuts;
     for (size_t s = 0; s < SHAPES; s++) {
         for (size_t b = 0; b < 2; b++) {
-            check_continuation(&shapes[s], data_backend(b), cuts, sizeof cuts / sizeof *cuts);
+            check_continuation(&shapes[s], data_backend(b), cuts, n_cuts);
         }
     }
 }
@@ -677,4 +840,7 @@ CHECK_MAIN(CASE(test_topo_by_hand), CASE(test_smooth_by_hand), CASE(test_invaria
            CASE(test_invariant_refuses_wrong_codes), CASE(test_invariant_refuses_wrong_configurations),
            CASE(test_invariant_load_of_rubbish_stays_in_bounds), CASE(test_invariant_names_its_body),
            CASE(test_invariant_cuda_or_a_reason), CASE(test_invariant_same_bits_with_every_instruction_set),
-           CASE(test_invariant_new_survives_every_failing_allocation))
+           CASE(test_invariant_new_survives_every_failing_allocation),
+           CASE(test_invariant_same_bits_beyond_shared_memory), CASE(test_invariant_many_winners_ties),
+           CASE(test_invariant_long_call_is_many_short_ones),
+           CASE(test_invariant_lost_gpu_is_an_error_for_good), CASE(test_invariant_codes_without_entries))

@@ -202,6 +202,212 @@ static void test_sparse_continues_exactly_in_a_new_layer(void)
     }
 }
 
+/* More frames than a body takes in one turn. */
+static void test_sparse_long_call_is_many_short_ones(void)
+{
+    enum { n = 5000 };
+    const struct sparse_config c = {
+        .P = 30, .Kx = 5, .Ky = 4, .k = 2, .rate = 0.02, .radius = 1, .strength = 0.5};
+    float *W = data_floats(20 * 30, 0.2), *frames = random_frames(n, c.P);
+    for (size_t learn = 0; learn < 2; learn++) {
+        struct sparse *once = layer_new(&c, DATA_FAST, W), *often = layer_new(&c, DATA_FAST, W);
+        struct result a = layer_run(once, &c, frames, n, n, learn),
+                      b = layer_run(often, &c, frames, n, 999, learn);
+        CHECK(same_result(&a, &b, &c, n));
+        result_free(&a, &c, n);
+        result_free(&b, &c, n);
+        sparse_destroy(&once);
+        sparse_destroy(&often);
+    }
+    free(W);
+    free(frames);
+}
+
+/* n frames of bytes, four fifths of the pixels 0; and what they stand for. */
+static uint8_t *random_bytes(float **frames, size_t n, size_t P)
+{
+    uint8_t *bytes = data_new(n * P, sizeof *bytes);
+    *frames = data_new(n * P, sizeof **frames);
+    for (size_t q = 0; q < n * P; q++) {
+        bytes[q] = data_uniform() < 0.2 ? (uint8_t)(256 * data_uniform()) : 0;
+        (*frames)[q] = (float)bytes[q] / 255.0F;
+    }
+    return bytes;
+}
+
+/* As layer_run. */
+static struct result layer_run_bytes(struct sparse *layer, const struct sparse_config *c,
+                                     const uint8_t *frames, size_t n, size_t block, bool learn)
+{
+    struct result out = {.index = guard_new(n * c->k * sizeof *out.index),
+                         .value = guard_new(n * c->k * sizeof *out.value),
+                         .residual = guard_new(2 * n * sizeof *out.residual),
+                         .W = guard_new(c->Kx * c->Ky * c->P * sizeof *out.W)};
+    for (size_t t = 0; t < n; t += block) {
+        const size_t m = n - t < block ? n - t : block;
+        CHECK((learn ? sparse_train_bytes : sparse_encode_bytes)(layer, out.index + t * c->k,
+                                                                 out.value + t * c->k, out.residual + 2 * t,
+                                                                 frames + t * c->P, m) == KERNEL_OK);
+    }
+    sparse_get_weights(layer, out.W);
+    return out;
+}
+
+static void check_bytes(const struct sparse_config *c, enum kernel_backend backend, size_t n, bool learn)
+{
+    float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames;
+    uint8_t *bytes = random_bytes(&frames, n, c->P);
+    struct sparse *of_floats = layer_new(c, backend, W), *of_bytes = layer_new(c, backend, W);
+    struct result a = layer_run(of_floats, c, frames, n, n, learn),
+                  b = layer_run_bytes(of_bytes, c, bytes, n, 1 + 2 * n / 3, learn);
+    CHECK(same_result(&a, &b, c, n));
+    CHECK(sparse_train_bytes(of_bytes, NULL, NULL, NULL, NULL, 0) == KERNEL_OK);
+    CHECK(sparse_encode_bytes(of_bytes, NULL, NULL, NULL, NULL, 0) == KERNEL_OK);
+    result_free(&a, c, n);
+    result_free(&b, c, n);
+    sparse_destroy(&of_floats);
+    sparse_destroy(&of_bytes);
+    free(W);
+    free(frames);
+    free(bytes);
+}
+
+static void test_sparse_bytes_are_255ths(void)
+{
+    for (size_t s = 0; s < SHAPES; s++) {
+        for (size_t b = 0; b < 2; b++) {
+            check_bytes(&shapes[s], data_backend(b), 61, true);
+            check_bytes(&shapes[s], data_backend(b), 61, false);
+        }
+    }
+    struct sparse_config threads = shapes[3]; /* more frames than are converted at a time */
+    threads.threads = 2;
+    check_bytes(&threads, DATA_FAST, 1100, true);
+    check_bytes(&threads, DATA_FAST, 1100, false);
+}
+
+/* Where there is no memory for bytes as floats nothing is done, and the layer goes on afterwards. */
+static void test_sparse_bytes_without_memory(void)
+{
+    const struct sparse_config *c = &shapes[3];
+    float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames, residual[2], value[3];
+    float *after = data_new(c->Kx * c->Ky * c->P, sizeof *after);
+    uint8_t *bytes = random_bytes(&frames, 1, c->P);
+    uint32_t index[3];
+    struct sparse *layer = layer_new(c, KERNEL_CPU, W);
+    data_allocations = data_fails_at = 0;
+    CHECK(sparse_train_bytes(layer, index, value, residual, bytes, 1) == KERNEL_ENOMEM);
+    data_fails_at = SIZE_MAX;
+    sparse_get_weights(layer, after);
+    CHECK(data_same(after, W, c->Kx * c->Ky * c->P * sizeof *W));
+    CHECK(sparse_train_bytes(layer, index, value, residual, bytes, 1) == KERNEL_OK);
+    sparse_destroy(&layer);
+    free(W);
+    free(frames);
+    free(after);
+    free(bytes);
+}
+
+/* A larger layer, also where a GPU has too little shared memory for it: its working memory then lies elsewhere, its
+ * blocks are shorter, and the results are the same. */
+static void test_sparse_larger_layer_matches_reference(void)
+{
+    enum { n = 70 };
+    const struct sparse_config c = {
+        .P = 301, .Kx = 40, .Ky = 31, .k = 30, .rate = 0.01, .radius = 3, .strength = 0.5};
+    const char *const shared[] = {NULL, "101376", "30000"};
+    float *W = data_floats(c.Kx * c.Ky * c.P, 0.2), *frames = random_frames(n, c.P);
+    struct sparse *ref = layer_new(&c, KERNEL_REFERENCE, W);
+    struct result first = {0}, b = layer_run(ref, &c, frames, n, n, true);
+    for (size_t s = 0; s < (data_emulated() ? 3 : 1); s++) {
+        data_shared_memory(shared[s]);
+        struct sparse *layer = layer_new(&c, DATA_FAST, W);
+        struct result a = layer_run(layer, &c, frames, n, n, true);
+        if (s == 0) {
+            CHECK(data_same(a.index, b.index, n * c.k * sizeof *a.index));
+            CHECK(data_distance(a.value, b.value, n * c.k) < 1e-4);
+            CHECK(data_distance(a.W, b.W, c.Kx * c.Ky * c.P) < 1e-5);
+            first = a;
+        } else {
+            CHECK(same_result(&a, &first, &c, n));
+            result_free(&a, &c, n);
+        }
+        sparse_destroy(&layer);
+    }
+    data_shared_memory(NULL);
+    result_free(&first, &c, n);
+    result_free(&b, &c, n);
+    sparse_destroy(&ref);
+    free(W);
+    free(frames);
+}
+
+/* A GPU that is lost at any moment: an error that names an operation, and the same ever after; a new layer goes on from
+ * what was last copied out. */
+static void test_sparse_lost_gpu_is_an_error_for_good(void)
+{
+    enum { n = 3 };
+    if (!data_emulated()) {
+        check_skip("no emulated GPU");
+        return;
+    }
+    const struct sparse_config *c = &shapes[3];
+    float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames = random_frames(n, c->P);
+    float value[n * 3], residual[2 * n];
+    uint32_t index[n * 3];
+    int rc = KERNEL_EDEVICE;
+    uint64_t calls = 0;
+    for (; rc == KERNEL_EDEVICE && calls < 100; calls++) {
+        struct sparse *layer = layer_new(c, KERNEL_CUDA, W);
+        data_lose_gpu(calls);
+        rc = sparse_train(layer, index, value, residual, frames, n);
+        if (rc == KERNEL_EDEVICE) {
+            CHECK(strstr(kernel_failure(), "emulated failure") != NULL &&
+                  strchr(kernel_failure(), ':') != NULL);
+            data_lose_gpu(UINT64_MAX); /* its memory is lost all the same */
+            CHECK(sparse_encode(layer, index, value, residual, frames, n) == KERNEL_EDEVICE);
+            CHECK(sparse_set_weights(layer, W) == KERNEL_EDEVICE);
+            CHECK(sparse_get_weights(layer, W) == KERNEL_EDEVICE);
+        }
+        data_lose_gpu(UINT64_MAX);
+        sparse_destroy(&layer);
+    }
+    CHECK(rc == KERNEL_OK && calls > 8);
+    struct sparse *layer = (struct sparse *)&rc;
+    data_lose_gpu(1);
+    CHECK(sparse_new(&layer, c, KERNEL_CUDA) == KERNEL_EDEVICE && layer == NULL);
+    data_lose_gpu(UINT64_MAX);
+    free(W);
+    free(frames);
+}
+
+/* Why there is no GPU, in words. */
+static void test_sparse_says_why_there_is_no_gpu(void)
+{
+    static const struct {
+        const char *error, *driver, *said;
+    } cases[] = {{"35", "0", "no NVIDIA driver"},
+                 {"35", "11000", "older"},
+                 {"100", "13000", "no NVIDIA GPU"},
+                 {"3", "13000", "emulated failure"}};
+    if (!data_emulated()) {
+        check_skip("no emulated GPU");
+        return;
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sparse *layer = (struct sparse *)&layer;
+        setenv("EMULATED_NO_GPU", cases[i].error, 1);
+        setenv("EMULATED_DRIVER", cases[i].driver, 1);
+        CHECK(sparse_new(&layer, &shapes[0], KERNEL_CUDA) == KERNEL_EUNSUPPORTED && layer == NULL);
+        CHECK(strstr(kernel_failure(), cases[i].said) != NULL);
+        CHECK(sparse_new(&layer, &shapes[0], KERNEL_AUTO) == KERNEL_OK);
+        CHECK(strncmp(sparse_body(layer), "cpu", 3) == 0 && kernel_failure()[0] == '\0');
+        sparse_destroy(&layer);
+    }
+    unsetenv("EMULATED_NO_GPU");
+    unsetenv("EMULATED_DRIVER");
+}
+
 static void test_sparse_ties_and_blank_frames(void)
 {
     const struct sparse_config config = {
@@ -494,4 +700,7 @@ CHECK_MAIN(CASE(test_sparse_by_hand), CASE(test_sparse_cpu_matches_reference),
            CASE(test_sparse_cuda_or_a_reason), CASE(test_sparse_same_bits_with_every_instruction_set),
            CASE(test_sparse_refuses_unknown_instruction_sets),
            CASE(test_sparse_new_survives_every_failing_allocation_and_thread),
-           CASE(test_sparse_same_bits_with_any_number_of_threads))
+           CASE(test_sparse_same_bits_with_any_number_of_threads),
+           CASE(test_sparse_long_call_is_many_short_ones), CASE(test_sparse_bytes_are_255ths),
+           CASE(test_sparse_bytes_without_memory), CASE(test_sparse_larger_layer_matches_reference),
+           CASE(test_sparse_lost_gpu_is_an_error_for_good), CASE(test_sparse_says_why_there_is_no_gpu))

@@ -26,14 +26,17 @@ static const char usage[] =
     "  --largest N         growth: units of the largest layer (25600)\n"
     "  --frames SIDE=FILE  frames of SIDE x SIDE pixels as raw floats in [0, 1]; several may be given. "
     "Without\n"
-    "                      it frames are made up\n"
+    "                      any they are made up; --made makes up those of the sizes that are missing\n"
+    "  --made              see --frames\n"
+    "  --keep-frames FILE  also write those of 20 x 20 pixels there, in the same form\n"
     "  --json              a line a round, {\"round\": 1, \"results\": {name: number}}, instead of a table\n"
     "  --body              only say which body computes on this machine\n"
     "  --step              wait for a line on standard input before every round\n";
 
 struct options {
     size_t rounds;
-    bool layers, growth, runs, ceilings, json, step;
+    bool layers, growth, runs, ceilings, json, step, made;
+    const char *keep; /* file to write frames to */
     struct {
         size_t side;
         const char *path;
@@ -54,8 +57,10 @@ void *bench_allocate(size_t count, size_t size)
 void bench_check(int status, const char *what)
 {
     if (status) {
-        fprintf(stderr, "kernel-bench: %s: the kernel failed with status %d%s\n", what, status,
-                status == KERNEL_EUNSUPPORTED ? " (this build or machine has no such body)" : "");
+        fprintf(stderr, "kernel-bench: %s: the kernel failed with status %d: %s\n", what, status,
+                *kernel_failure()               ? kernel_failure()
+                : status == KERNEL_EUNSUPPORTED ? "this build or machine has no such body"
+                                                : "no more is known");
         exit(70);
     }
 }
@@ -208,7 +213,8 @@ static void parse(struct options *options, struct bench *bench, int argc, char *
         {"only", required_argument, NULL, 'o'},    {"backend", required_argument, NULL, 'b'},
         {"threads", required_argument, NULL, 't'}, {"block", required_argument, NULL, 'n'},
         {"warm", required_argument, NULL, 'w'},    {"largest", required_argument, NULL, 'l'},
-        {"frames", required_argument, NULL, 'f'},  {"json", no_argument, NULL, 'j'},
+        {"frames", required_argument, NULL, 'f'},  {"keep-frames", required_argument, NULL, 'k'},
+        {"made", no_argument, NULL, 'm'},          {"json", no_argument, NULL, 'j'},
         {"step", no_argument, NULL, 'p'},          {"body", no_argument, NULL, 'y'},
         {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
@@ -240,6 +246,12 @@ static void parse(struct options *options, struct bench *bench, int argc, char *
         case 'f':
             parse_film(options, optarg);
             break;
+        case 'k':
+            options->keep = optarg;
+            break;
+        case 'm':
+            options->made = true;
+            break;
         case 'j':
             options->json = true;
             break;
@@ -270,9 +282,23 @@ static bool asked(void)
     return fgets(line, sizeof line, stdin) != NULL;
 }
 
-int main(int argc, char **argv)
+/* Of the sizes that are needed and not given. */
+static void add_made_films(struct options *options)
 {
     static const size_t sides[] = {20, 32, 64};
+    for (size_t s = 0; s < (options->growth ? sizeof sides / sizeof *sides : 1); s++) {
+        bool given = options->n_films == FILMS_MAX;
+        for (size_t f = 0; f < options->n_films; f++) {
+            given |= options->films[f].side == sides[s];
+        }
+        if (!given) {
+            options->films[options->n_films++].side = sides[s];
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
     struct options options = {.rounds = 5, .layers = true, .ceilings = true};
     struct bench bench = {.backends = {KERNEL_CPU, KERNEL_REFERENCE},
                           .backend_names = {"cpu", "reference"},
@@ -284,10 +310,9 @@ int main(int argc, char **argv)
                           .largest = 25600,
                           .seconds = 0.1};
     parse(&options, &bench, argc, argv);
-    if (options.n_films == 0) {
-        for (size_t s = 0; s < (options.growth ? sizeof sides / sizeof *sides : 1); s++) {
-            options.films[options.n_films++].side = sides[s];
-        }
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0); /* else 32 layers wait for each other in 8 queues */
+    if (options.n_films == 0 || options.made) {
+        add_made_films(&options);
     }
     int rc = 0;
     bench.films = bench_allocate(options.n_films, sizeof *bench.films);
@@ -299,6 +324,9 @@ int main(int argc, char **argv)
     if (!rc && options.layers && !bench_film(&bench, 20)) {
         fputs("kernel-bench: the layers need frames of 20 x 20 pixels: give --frames 20=FILE\n", stderr);
         rc = -1;
+    }
+    if (!rc && options.keep) {
+        rc = bench_film(&bench, 20) ? film_keep(bench_film(&bench, 20), options.keep) : -1;
     }
     struct layers *layers = !rc && options.layers ? layers_start(&bench) : NULL;
     for (size_t round = 0; !rc && round < options.rounds && (!options.step || asked()); round++) {

@@ -19,6 +19,7 @@ struct film {
     size_t side;   /* pixels of a frame's side; P = side * side */
     size_t n;      /* frames */
     float *frame;  /* n x P, in [0, 1] */
+    uint8_t *byte; /* n x P: the same as bytes, rounded where they are no 255ths */
     double pixels; /* that are not 0, mean of a frame */
 };
 
@@ -66,6 +67,9 @@ const struct film *bench_film(const struct bench *self, size_t side);
  * error. Freed by film_fini. */
 int film_init(struct film *self, size_t side, const char *path);
 void film_fini(struct film *self);
+
+/* Write the frames to a file as film_init reads them. 0, or -1 with the reason on standard error. */
+int film_keep(const struct film *self, const char *path);
 
 /* ---- results.c: numbers under names, a value a round ---- */
 

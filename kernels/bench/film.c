@@ -99,8 +99,10 @@ int film_init(struct film *self, size_t side, const char *path)
     }
     const size_t count = self->n * side * side;
     size_t ink = 0;
+    self->byte = bench_allocate(count, sizeof *self->byte);
     for (size_t q = 0; q < count; q++) {
         ink += self->frame[q] > 0;
+        self->byte[q] = (uint8_t)lrintf(255 * self->frame[q]);
     }
     self->pixels = (double)ink / (double)self->n;
     return 0;
@@ -109,5 +111,20 @@ int film_init(struct film *self, size_t side, const char *path)
 void film_fini(struct film *self)
 {
     free(self->frame);
+    free(self->byte);
     *self = (struct film){0};
+}
+
+int film_keep(const struct film *self, const char *path)
+{
+    const size_t count = self->n * self->side * self->side;
+    FILE *file = fopen(path, "wb");
+    bool written = file && fwrite(self->frame, sizeof *self->frame, count, file) == count;
+    if (file) {
+        written &= fclose(file) == 0;
+    }
+    if (!written) {
+        fprintf(stderr, "kernel-bench: cannot write %s\n", path);
+    }
+    return written ? 0 : -1;
 }

@@ -1,6 +1,7 @@
 /* The layers of experiments A and B: every operation by every body; see bench.h.
  *
  *     EXPERIMENT/sparse_train, sparse_encode     frames to codes, learning and frozen
+ *     EXPERIMENT/sparse_train_bytes              the same from frames of bytes, as stages get them
  *     EXPERIMENT/topo_train, smooth_train, ...   recorded codes to activations
  *     EXPERIMENT/both_train                      frames to codes to activations, both learning, block by block
  *
@@ -52,7 +53,15 @@ const struct sparse_config *layers_sparse_b(void)
     return &experiments[0].sparse;
 }
 
-enum operation { SPARSE_TRAIN, SPARSE_ENCODE, INVARIANT_TRAIN, INVARIANT_ENCODE, BOTH_TRAIN, OPERATIONS };
+enum operation {
+    SPARSE_TRAIN,
+    SPARSE_TRAIN_BYTES,
+    SPARSE_ENCODE,
+    INVARIANT_TRAIN,
+    INVARIANT_ENCODE,
+    BOTH_TRAIN,
+    OPERATIONS
+};
 
 /* One experiment computed by one body. */
 struct subject {
@@ -97,6 +106,10 @@ static size_t perform(struct subject *self, enum operation operation)
             index = self->index_now;
             value = self->value_now;
         }
+    }
+    if (operation == SPARSE_TRAIN_BYTES) {
+        status = sparse_train_bytes(self->sparse, self->index_now, self->value_now, self->residual,
+                                    self->film->byte + t * P, n);
     }
     if (operation == SPARSE_ENCODE) {
         status = sparse_encode(self->sparse, self->index_now, self->value_now, self->residual, frame, n);
@@ -227,8 +240,8 @@ void layers_stop(struct layers *self)
 static void add_result(const struct subject *self, enum operation operation, double rate)
 {
     const char *rule = self->geometry->rule;
-    const char *const layer[] = {"sparse", "sparse", rule, rule, "both"};
-    const char *const mode[] = {"train", "encode", "train", "encode", "train"};
+    const char *const layer[] = {"sparse", "sparse", "sparse", rule, rule, "both"};
+    const char *const mode[] = {"train", "train_bytes", "encode", "train", "encode", "train"};
     char threads[32] = "";
     if (self->threads > 1) {
         snprintf(threads, sizeof threads, "-%zu-threads", self->threads);

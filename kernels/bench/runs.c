@@ -27,9 +27,9 @@ static void *train(void *argument)
     size_t frames = 0, t = 0;
     while (seconds < self->bench->seconds) {
         const size_t left = self->film->n - t, n = left < self->bench->block ? left : self->bench->block;
-        bench_check(
-            sparse_train(self->layer, self->index, self->value, self->residual, self->film->frame + t * P, n),
-            "training side by side");
+        bench_check(sparse_train_bytes(self->layer, self->index, self->value, self->residual,
+                                       self->film->byte + t * P, n),
+                    "training side by side");
         frames += n;
         t = n == left ? 0 : t + n;
         seconds = bench_now() - start;

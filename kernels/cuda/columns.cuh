@@ -11,17 +11,27 @@
 #define PRECISION 1e-10F
 #define FLOOR 1e-37F /* INVARIANT_FLOOR */
 
-/* Where the working memory of winners lies in shared memory. */
+#define LISTED_MAX 64 /* winners up to which they are listed one by one */
+
+/* Where the working memory of winners lies. */
 struct choice_room {
+    /* up to LISTED_MAX winners */
     uint64_t *candidates;      /* warps x winners */
     uint32_t *winners, *order; /* winners each */
     float *c;                  /* M: spoilt */
+    /* more of them */
+    uint32_t *counts; /* 2 x warps */
 };
 
 /* Lay out from `at` (8-byte aligned) on; returns what follows. */
 static __host__ __device__ inline unsigned char *
 lay_out_choice(struct choice_room *room, const struct invariant_launch *s, uint32_t warps, unsigned char *at)
 {
+    *room = {};
+    if (s->winners > LISTED_MAX) {
+        room->counts = (uint32_t *)at;
+        return at + 2 * warps * sizeof *room->counts;
+    }
     room->candidates = (uint64_t *)at, at += (size_t)warps * s->winners * sizeof *room->candidates;
     room->winners = (uint32_t *)at, at += s->winners * sizeof *room->winners;
     room->order = (uint32_t *)at, at += s->winners * sizeof *room->order;
@@ -29,14 +39,10 @@ lay_out_choice(struct choice_room *room, const struct invariant_launch *s, uint3
     return at;
 }
 
-/* Keep the winners of d (M), 0 for the rest. Every thread has written its own d: every blockDim.x-th. Between the
- * return and the next use of d by others, a barrier is needed. */
-static __device__ inline void keep_winners(float *d, const struct choice_room *room,
-                                           const struct invariant_launch *s)
+/* The winners among d (M), listed; 0 for the rest. */
+static __device__ inline void keep_listed(float *d, const struct choice_room *room,
+                                          const struct invariant_launch *s)
 {
-    if (s->winners == 0 || s->winners >= s->M) {
-        return;
-    }
     for (uint32_t i = threadIdx.x; i < s->M; i += blockDim.x) {
         room->c[i] = d[i];
     }
@@ -55,6 +61,24 @@ static __device__ inline void keep_winners(float *d, const struct choice_room *r
     }
 }
 
+/* Keep the winners of d (M), 0 for the rest. Every thread has written its own d: every blockDim.x-th. Between the
+ * return and the next use of d by others, a barrier is needed. */
+static __device__ inline void keep_winners(float *d, const struct choice_room *room,
+                                           const struct invariant_launch *s)
+{
+    if (s->winners == 0 || s->winners >= s->M) {
+        return;
+    }
+    if (s->winners <= LISTED_MAX) {
+        keep_listed(d, room, s);
+        return;
+    }
+    const uint64_t least = least_winner(room->counts, d, s->M, s->winners);
+    for (uint32_t i = threadIdx.x; i < s->M; i += blockDim.x) {
+        d[i] = any_key_of(d[i], i) >= least ? d[i] : 0;
+    }
+}
+
 static __device__ inline float step_of(float rate, float s, float r)
 {
     return rate * (s - r) / fmaxf(r, PRECISION);
@@ -66,22 +90,6 @@ static __device__ inline void learn_column(float *column, const float *io, float
     for (uint32_t i = lane(); i < M; i += WARP) {
         column[i] = fmaxf(column[i] * fmaf(io[i], step, 1), FLOOR);
     }
-}
-
-/* residual = sums of the parts, in the order of the code. A thread a frame. */
-static __global__ void sum_parts(const struct invariant_launch s)
-{
-    const uint32_t f = blockIdx.x * blockDim.x + threadIdx.x;
-    if (f >= s.frames) {
-        return;
-    }
-    float error = 0, square = 0;
-    for (uint32_t a = 0; a < s.k; a++) {
-        error += s.parts[((size_t)f * s.k + a) * 2];
-        square += s.parts[((size_t)f * s.k + a) * 2 + 1];
-    }
-    s.residual[(size_t)f * 2] = error;
-    s.residual[(size_t)f * 2 + 1] = square;
 }
 
 #endif

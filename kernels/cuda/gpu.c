@@ -46,15 +46,31 @@ static int read_properties(struct gpu *gpu)
     return KERNEL_OK;
 }
 
+/* CUDA tells a driver that is missing like one that is too old. */
+static int no_device(cudaError_t error)
+{
+    int driver = 0;
+    (void)cudaDriverGetVersion(&driver);
+    if (driver == 0) {
+        return unsupported("there is no NVIDIA driver");
+    }
+    if (error == cudaErrorInsufficientDriver) {
+        return unsupported("the NVIDIA driver is older than this program's CUDA");
+    }
+    if (error == cudaSuccess || error == cudaErrorNoDevice) {
+        return unsupported("there is no NVIDIA GPU, or CUDA_VISIBLE_DEVICES hides it");
+    }
+    (void)cudaGetLastError();
+    return kernel_fail(KERNEL_EUNSUPPORTED, "the NVIDIA GPU cannot be used: %s", cudaGetErrorString(error));
+}
+
 int gpu_open(struct gpu *gpu)
 {
     int count = 0, rc;
     *gpu = (struct gpu){0};
     const cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess || count == 0) {
-        return unsupported(error == cudaErrorInsufficientDriver
-                               ? "the NVIDIA driver is older than this program's CUDA"
-                               : "there is no NVIDIA GPU, or no driver for it");
+        return no_device(error);
     }
     if ((rc = read_properties(gpu)) ||
         (rc = gpu_check(cudaStreamCreateWithFlags((cudaStream_t *)&gpu->stream, cudaStreamNonBlocking),

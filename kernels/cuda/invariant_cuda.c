@@ -44,7 +44,9 @@ struct layer {
     struct invariant_launch launch;
     size_t M, k, room; /* k, room: what the turns have room for; 0: nothing yet */
     struct memory *memory;
-    size_t floats; /* of memory->io */
+    size_t floats;     /* of memory->io */
+    float *remembered; /* the same on the device */
+    size_t work_bytes; /* of launch.work */
     struct turn turns[GPU_TURNS];
     int failed; /* what the GPU failed with: nothing can be trusted any more */
 };
@@ -76,11 +78,8 @@ static void cuda_destroy(void *layer)
     gpu_settle(&self->gpu);
     free_turns(self);
     gpu_free(self->launch.U);
-    gpu_free(self->launch.io);
-    gpu_free(self->launch.io_1);
-    gpu_free(self->launch.io_2);
-    gpu_free(self->launch.index_1);
-    gpu_free(self->launch.value_1);
+    gpu_free(self->remembered);
+    gpu_free(self->launch.work);
     gpu_close(&self->gpu);
     free(self->memory);
     free(self);
@@ -90,7 +89,7 @@ static void cuda_destroy(void *layer)
 static int new_turns(struct layer *self, size_t k)
 {
     const size_t M = self->M, fit = STAGING_BYTES / ((M + 2 * k) * sizeof(float));
-    const size_t room = fit < 64 ? 64 : fit < FRAMES_MAX ? fit : FRAMES_MAX;
+    const size_t room = fit < 1 ? 1 : fit < FRAMES_MAX ? fit : FRAMES_MAX;
     int rc = KERNEL_OK;
     free_turns(self);
     for (size_t t = 0; t < GPU_TURNS; t++) {
@@ -116,23 +115,23 @@ static int new_memory(struct layer *self)
 {
     struct invariant_launch *launch = &self->launch;
     const size_t M = self->M, N = self->config.N, smooth = self->config.rule == INVARIANT_SMOOTH;
-    int rc;
     self->floats = smooth ? 2 * M + 2 * N : M;
     self->memory = memory_new(1, sizeof *self->memory + self->floats * sizeof *self->memory->io);
     if (!self->memory) {
         return KERNEL_ENOMEM;
     }
-    if ((rc = gpu_new(&launch->U, N * M, sizeof(float))) || (rc = gpu_new(&launch->io, M, sizeof(float)))) {
+    int rc = gpu_new(&launch->U, N * M, sizeof(float));
+    rc = rc ? rc : gpu_new(&self->remembered, self->floats, sizeof(float));
+    if (rc) {
         return rc;
     }
-    if (!smooth) {
-        return KERNEL_OK;
+    launch->io = launch->io_1 = self->remembered; /* of one rule or the other */
+    if (smooth) {
+        launch->io_2 = launch->io_1 + M;
+        launch->value_1 = launch->io_2 + M;
+        launch->index_1 = (uint32_t *)(launch->value_1 + N);
     }
-    if ((rc = gpu_new(&launch->io_1, M, sizeof(float))) || (rc = gpu_new(&launch->io_2, M, sizeof(float))) ||
-        (rc = gpu_new(&launch->value_1, N, sizeof(float)))) {
-        return rc;
-    }
-    return gpu_new(&launch->index_1, N, sizeof(uint32_t));
+    return KERNEL_OK;
 }
 
 static int cuda_set_weights(void *layer, const float *U);
@@ -159,26 +158,35 @@ static void describe(struct layer *self)
         .shared_bytes = self->gpu.shared_bytes,
         .cluster = smooth || !self->gpu.has_clusters ? 1 : topo_cluster(self->gpu.shared_bytes, THREADS_TOPO),
         .threads = smooth ? THREADS_SMOOTH : THREADS_TOPO,
+        .multiprocessors = self->gpu.multiprocessors,
     };
 }
 
-/* Whether the GPU's shared memory has room for codes of k entries. */
-static bool fits(struct layer *self, size_t k)
+/* Make room for codes of k entries in what the kernels use of global memory. */
+static int new_work(struct layer *self, size_t k)
 {
     struct invariant_launch s = self->launch;
+    const bool smooth = self->config.rule == INVARIANT_SMOOTH;
     s.k = (uint32_t)k;
     s.k_1 = (uint32_t)self->memory->k_1;
-    return self->config.rule == INVARIANT_SMOOTH ? smooth_fits(&s, &self->device)
-                                                 : topo_fits(&s, &self->device);
+    const size_t bytes = smooth ? smooth_work(&s, &self->device) : topo_work(&s, &self->device);
+    if (bytes <= self->work_bytes) {
+        return KERNEL_OK;
+    }
+    gpu_free(self->launch.work);
+    self->launch.work = NULL;
+    self->work_bytes = 0;
+    int rc = gpu_new(&self->launch.work, bytes, 1);
+    self->work_bytes = rc ? 0 : bytes;
+    return rc;
 }
 
 static int cuda_new(void **layer_p, const struct invariant_config *config)
 {
     const size_t M = config->Ix * config->Iy;
     *layer_p = NULL;
-    if (config->winners > INVARIANT_WINNERS_MAX && config->winners < M) {
-        return kernel_fail(KERNEL_EUNSUPPORTED, "the CUDA body takes at most %d winners, or all",
-                           INVARIANT_WINNERS_MAX);
+    if (config->N > INT32_MAX || M > INT32_MAX) {
+        return kernel_fail(KERNEL_EUNSUPPORTED, "the layer is too large for the CUDA body");
     }
     struct layer *self = memory_new(1, sizeof *self);
     float *none = NULL;
@@ -192,10 +200,10 @@ static int cuda_new(void **layer_p, const struct invariant_config *config)
         goto fail;
     }
     describe(self);
-    rc = new_memory(self);
-    if (!rc && !fits(self, 1)) {
-        rc = kernel_fail(KERNEL_EUNSUPPORTED, "%zu units do not fit into the GPU's shared memory", M);
-    }
+    rc = gpu_check(config->rule == INVARIANT_SMOOTH ? smooth_prepare(&self->device)
+                                                    : topo_prepare(&self->device),
+                   "preparing kernels");
+    rc = rc ? rc : new_memory(self);
     if (rc) {
         goto fail;
     }
@@ -291,33 +299,6 @@ static void cuda_begin_pass(void *layer)
     memset(self->memory, 0, cuda_state_bytes(self));
 }
 
-/* What is remembered, to the device or back. */
-static int move_memory(struct layer *self, bool back)
-{
-    const size_t M = self->M * sizeof(float), N = self->config.N * sizeof(float);
-    float *io = self->memory->io;
-    const struct invariant_launch *launch = &self->launch;
-    struct {
-        void *host, *device;
-        size_t bytes;
-    } part[4] = {{io, launch->io, M}};
-    size_t parts = 1;
-    if (self->config.rule == INVARIANT_SMOOTH) {
-        float *value_1 = io + 2 * self->M, *index_1 = value_1 + self->config.N;
-        part[0].device = launch->io_1;
-        part[1].host = io + self->M, part[1].device = launch->io_2, part[1].bytes = M;
-        part[2].host = value_1, part[2].device = launch->value_1, part[2].bytes = N;
-        part[3].host = index_1, part[3].device = launch->index_1, part[3].bytes = N;
-        parts = 4;
-    }
-    int rc = KERNEL_OK;
-    for (size_t p = 0; !rc && p < parts; p++) {
-        rc = back ? gpu_get(&self->gpu, part[p].host, part[p].device, part[p].bytes)
-                  : gpu_put(&self->gpu, part[p].device, part[p].host, part[p].bytes);
-    }
-    return rc;
-}
-
 /* Enqueue all that a turn's codes need. */
 static int start_turn(struct layer *self, size_t t, const uint32_t *index, const float *value, size_t k,
                       bool learn)
@@ -373,16 +354,13 @@ static int cuda_run(void *layer, float *activations, float *residual, const uint
 {
     struct layer *self = layer;
     size_t started = 0, ended = 0;
+    const size_t remembered = self->floats * sizeof *self->remembered;
     int rc = self->failed;
-    if (!rc && !fits(self, k)) {
-        return kernel_fail(KERNEL_EUNSUPPORTED,
-                           "%zu units and codes of %zu entries do not fit into the GPU's shared memory",
-                           self->M, k);
-    }
     if (!rc && (k > self->k || self->room == 0)) {
         rc = new_turns(self, k);
     }
-    rc = rc ? rc : move_memory(self, false);
+    rc = rc ? rc : new_work(self, k);
+    rc = rc ? rc : gpu_put(&self->gpu, self->remembered, self->memory->io, remembered);
     for (size_t first = 0; !rc && (first < n || ended < started);) {
         if (first < n && started < ended + GPU_TURNS) {
             struct turn *turn = &self->turns[started % GPU_TURNS];
@@ -394,7 +372,7 @@ static int cuda_run(void *layer, float *activations, float *residual, const uint
             rc = end_turn(self, ended++ % GPU_TURNS, activations, residual);
         }
     }
-    rc = rc ? rc : move_memory(self, true);
+    rc = rc ? rc : gpu_get(&self->gpu, self->memory->io, self->remembered, remembered);
     self->failed = rc;
     return rc;
 }

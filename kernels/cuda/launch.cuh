@@ -1,5 +1,5 @@
 /* Launching a kernel that takes one struct by value: with as much shared memory as it asks for, and as a cluster
- * of blocks. Returns CUDA's error code. */
+ * of blocks. Returns CUDA's error code. launch_allow must have been called for kernels that take more than 48 KB. */
 #ifndef LOOM_KERNELS_CUDA_LAUNCH_CUH
 #define LOOM_KERNELS_CUDA_LAUNCH_CUH
 
@@ -7,13 +7,17 @@
 
 #ifdef LOOM_CUDA_EMULATED
 
-/* emulated_launch is in cuda_emulated.h */
+template <typename T> static int launch_allow(void (*kernel)(T), size_t shared)
+{
+    return emulated_allow((const void *)kernel, shared);
+}
+
 template <typename T>
 static int launch(void (*kernel)(T), T argument, uint32_t blocks, uint32_t threads, size_t shared,
                   uint32_t cluster, void *stream)
 {
     (void)stream;
-    return emulated_launch([=] { kernel(argument); }, blocks, threads, shared, cluster);
+    return emulated_launch((const void *)kernel, [=] { kernel(argument); }, blocks, threads, shared, cluster);
 }
 
 static inline int clear(void *data, size_t bytes, void *stream)
@@ -25,6 +29,14 @@ static inline int clear(void *data, size_t bytes, void *stream)
 
 #else
 
+/* Let a kernel be launched with up to so many bytes of shared memory on the current device. What is set belongs to the
+ * kernel, not to a launch: so it is set once, to the most there is, and threads that launch side by side do not disturb each
+ * other. */
+template <typename T> static int launch_allow(void (*kernel)(T), size_t shared)
+{
+    return (int)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+}
+
 template <typename T>
 static int launch(void (*kernel)(T), T argument, uint32_t blocks, uint32_t threads, size_t shared,
                   uint32_t cluster, void *stream)
@@ -32,22 +44,6 @@ static int launch(void (*kernel)(T), T argument, uint32_t blocks, uint32_t threa
     cudaLaunchConfig_t config = {};
     cudaLaunchAttribute attribute = {};
     void *arguments[] = {&argument};
-    cudaError_t error = cudaSuccess;
-    if (shared > 48 * 1024) {
-        /* always the most there is: the attribute is the kernel's, not the launch's, and other threads launch it too */
-        int device = 0, most = 0;
-        error = cudaGetDevice(&device);
-        error =
-            error ? error : cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-        error =
-            error ? error : cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
-    }
-    if (!error && cluster > 8) {
-        error = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
-    }
-    if (error) {
-        return (int)error;
-    }
     attribute.id = cudaLaunchAttributeClusterDimension;
     attribute.val.clusterDim.x = cluster;
     attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;

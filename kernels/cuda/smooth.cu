@@ -1,9 +1,11 @@
 /* The invariant layer, rule SMOOTH, on the GPU; the rule is in ../invariant.h.
  *
  * Only the columns that are active now or were one frame ago change, so one block goes through the frames in one
- * launch, with the columns in global memory (which is the L2 cache for layers of the usual sizes). */
+ * launch, with the columns in global memory (which is the L2 cache for layers of the usual sizes). Working memory that does
+ * not fit into shared memory lies there, too. */
 #include "columns.cuh"
 #include "launch.cuh"
+#include "residual.cuh"
 
 struct room {
     struct choice_room choice;
@@ -53,16 +55,17 @@ static __device__ inline void excite(float *io, const struct invariant_launch *s
     keep_winners(io, &room->choice, s);
 }
 
-/* The columns active one frame ago follow the interpolation of their neighbours in time. */
+/* The columns active one frame ago follow the interpolation of their neighbours in time: a warp a column. */
 static __device__ inline void smooth(const struct invariant_launch *s, const float *io, const float *io_1,
                                      const float *io_2, const uint32_t *index_1, const float *value_1,
                                      uint32_t k_1)
 {
-    for (uint32_t x = threadIdx.x; x < k_1 * s->M; x += blockDim.x) {
-        const uint32_t a = x / s->M, i = x - a * s->M;
-        float *u = s->U + (size_t)index_1[a] * s->M + i;
-        const float q = (io[i] + io_2[i]) / 2;
-        *u = fmaxf(*u * fmaf(s->smooth_rate * (q - io_1[i]), value_1[a], 1), FLOOR);
+    for (uint32_t a = warp(); a < k_1; a += warps()) {
+        float *column = s->U + (size_t)index_1[a] * s->M;
+        for (uint32_t i = lane(); i < s->M; i += WARP) {
+            const float q = (io[i] + io_2[i]) / 2;
+            column[i] = fmaxf(column[i] * fmaf(s->smooth_rate * (q - io_1[i]), value_1[a], 1), FLOOR);
+        }
     }
 }
 
@@ -90,14 +93,14 @@ static __device__ inline void reconstruct(const struct invariant_launch *s, cons
     }
 }
 
-static __global__ void __launch_bounds__(512) run_smooth(const struct invariant_launch s)
+static __global__ void __launch_bounds__(512, 1) run_smooth(const struct invariant_launch s)
 {
     SHARED_MEMORY(shared);
     struct room room;
-    lay_out(&room, &s, warps(), shared);
+    lay_out(&room, &s, warps(), s.work ? s.work : shared);
     const uint32_t room_for = entries(&s);
     for (uint32_t i = threadIdx.x; i < s.M; i += blockDim.x) {
-        room.io[2 * s.M + i] = s.io_1[i];
+        room.io[(size_t)2 * s.M + i] = s.io_1[i];
         room.io[s.M + i] = s.io_2[i];
     }
     for (uint32_t a = threadIdx.x; a < s.k_1; a += blockDim.x) {
@@ -107,8 +110,9 @@ static __global__ void __launch_bounds__(512) run_smooth(const struct invariant_
     uint32_t k_1 = s.k_1;
     for (uint32_t f = 0; f < s.frames; f++, k_1 = s.k) {
         const uint32_t now = f % 2 * room_for, before = room_for - now; /* where the codes lie */
-        float *io = room.io + f % 3 * s.M;
-        const float *io_1 = room.io + (f + 2) % 3 * s.M, *io_2 = room.io + (f + 1) % 3 * s.M;
+        float *io = room.io + (size_t)(f % 3) * s.M;
+        const float *io_1 = room.io + (size_t)((f + 2) % 3) * s.M,
+                    *io_2 = room.io + (size_t)((f + 1) % 3) * s.M;
         fetch_code(&s, room.index + now, room.value + now, f);
         __syncthreads(); /* the code is there; the last frame's columns are written */
         excite(io, &s, &room, room.index + now, room.value + now);
@@ -125,8 +129,8 @@ static __global__ void __launch_bounds__(512) run_smooth(const struct invariant_
     }
     const uint32_t last = s.frames - 1;
     for (uint32_t i = threadIdx.x; i < s.M; i += blockDim.x) {
-        s.io_1[i] = room.io[last % 3 * s.M + i];
-        s.io_2[i] = room.io[(last + 2) % 3 * s.M + i];
+        s.io_1[i] = room.io[(size_t)(last % 3) * s.M + i];
+        s.io_2[i] = room.io[(size_t)((last + 2) % 3) * s.M + i];
     }
     for (uint32_t a = threadIdx.x; a < s.k; a += blockDim.x) {
         s.index_1[a] = room.index[last % 2 * room_for + a];
@@ -142,16 +146,24 @@ static size_t room_bytes(const struct invariant_launch *s, const struct invarian
     return room.bytes;
 }
 
-extern "C" int smooth_fits(const struct invariant_launch *s, const struct invariant_device *device)
+extern "C" int smooth_prepare(const struct invariant_device *device)
 {
-    return room_bytes(s, device) <= device->shared_bytes;
+    return launch_allow(run_smooth, device->shared_bytes);
+}
+
+extern "C" size_t smooth_work(const struct invariant_launch *s, const struct invariant_device *device)
+{
+    const size_t bytes = room_bytes(s, device);
+    return bytes > device->shared_bytes ? bytes : 0;
 }
 
 extern "C" int smooth_launch(struct invariant_launch s, const struct invariant_device *device, void *stream)
 {
+    const size_t bytes = room_bytes(&s, device);
     int error = clear(s.parts, (size_t)s.frames * s.k * 2 * sizeof *s.parts, stream);
+    s.work = bytes > device->shared_bytes ? s.work : NULL;
     if (!error) {
-        error = launch(run_smooth, s, 1, device->threads, room_bytes(&s, device), 1, stream);
+        error = launch(run_smooth, s, 1, device->threads, s.work ? 0 : bytes, 1, stream);
     }
-    return error ? error : launch(sum_parts, s, (s.frames + 127) / 128, 128, 0, 1, stream);
+    return error ? error : launch_sum_parts(&s, stream);
 }

@@ -45,23 +45,50 @@ static __global__ void list_pixels(const struct sparse_launch s)
     }
 }
 
-/* ---- Drives of a block of frames: a matrix product in tiles. ---- */
+/* ---- Frames of bytes: v = byte / 255, rounded once, as the CPU computes it. ---- */
 
-#define TILE 32       /* units and frames of a tile */
-#define TILE_DEPTH 32 /* pixels that lie in shared memory at a time */
-#define TILE_PAD 4    /* keeps rows 16-byte aligned and apart in the banks */
-#define EACH 4        /* units, and frames, that a thread computes */
-#define TILE_THREADS (TILE / EACH * TILE / EACH)
+#define WIDEN_THREADS 256
+#define WIDEN_BLOCKS 1024
+#define WIDEN_EACH 4 /* bytes that a thread reads at once */
+
+static __global__ void widen_frames(const struct sparse_bytes b)
+{
+    const size_t step = (size_t)gridDim.x * blockDim.x * WIDEN_EACH;
+    for (size_t x = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * WIDEN_EACH; x < b.count; x += step) {
+        const uint32_t four = *(const uint32_t *)(b.bytes + x);
+#pragma unroll
+        for (uint32_t e = 0; e < WIDEN_EACH; e++) {
+            if (x + e < b.count) {
+                b.v[x + e] = (float)(four >> 8 * e & 0xFF) / 255.0F;
+            }
+        }
+    }
+}
+
+/* ---- Drives of a block of frames: a matrix product in tiles, every segment of pixels by threads of its own. ---- */
+
+#define TILE 32                                  /* units and frames of a tile */
+#define TILE_DEPTH 16                            /* pixels of a segment that lie in shared memory at a time */
+#define TILE_PAD 4                               /* keeps rows 16-byte aligned and apart in the banks */
+#define EACH 4                                   /* units, and frames, that a thread computes */
+#define TILE_THREADS (TILE / EACH * TILE / EACH) /* for a segment */
 
 struct tile {
     float w[TILE_DEPTH][TILE + TILE_PAD], v[TILE_DEPTH][TILE + TILE_PAD]; /* by pixel */
 };
 
-/* to[q][a] = from[(first + a) * P + start + q], 0 where there is no such row or pixel. */
+union tiles {
+    struct tile of[SPARSE_SEGMENTS];
+    float sum[SPARSE_SEGMENTS][TILE][TILE]; /* afterwards: of each segment, by frame and unit */
+};
+
+/* to[q][a] = from[(first + a) * P + start + q], 0 where there is no such row or pixel. By TILE_THREADS, of which this
+ * is number t. */
 static __device__ inline void load_tile(float (*to)[TILE + TILE_PAD], const float *from, uint32_t first,
-                                        uint32_t rows, uint32_t start, uint32_t end, uint32_t P)
+                                        uint32_t rows, uint32_t start, uint32_t end, uint32_t P, uint32_t t)
 {
-    for (uint32_t x = threadIdx.x; x < TILE * TILE_DEPTH; x += TILE_THREADS) {
+#pragma unroll
+    for (uint32_t x = t; x < TILE * TILE_DEPTH; x += TILE_THREADS) {
         const uint32_t a = x / TILE_DEPTH, q = x % TILE_DEPTH;
         to[q][a] = first + a < rows && start + q < end ? from[(size_t)(first + a) * P + start + q] : 0;
     }
@@ -87,40 +114,43 @@ static __device__ inline void multiply_tile(float (*sum)[EACH], const struct til
     }
 }
 
-static __global__ void __launch_bounds__(TILE_THREADS) multiply_frames(const struct sparse_launch s)
+static __global__ void __launch_bounds__(SPARSE_SEGMENTS *TILE_THREADS)
+    multiply_frames(const struct sparse_launch s)
 {
     SHARED_MEMORY(shared);
-    struct tile *t = (struct tile *)shared;
-    const uint32_t tiles = (s.N + TILE - 1) / TILE;
-    const uint32_t first_unit = blockIdx.x % tiles * TILE, first_frame = blockIdx.x / tiles * TILE;
-    const uint32_t unit = threadIdx.x % (TILE / EACH) * EACH, frame = threadIdx.x / (TILE / EACH) * EACH;
-    float total[EACH][EACH] = {};
-    for (uint32_t first = 0; first < s.P; first += s.segment) {
-        const uint32_t end = first + s.segment < s.P ? first + s.segment : s.P;
-        float sum[EACH][EACH] = {};
-        for (uint32_t start = first; start < end; start += TILE_DEPTH) {
-            __syncthreads();
-            load_tile(t->w, s.W, first_unit, s.N, start, end, s.P);
-            load_tile(t->v, s.v, first_frame, s.frames, start, end, s.P);
-            __syncthreads();
-            multiply_tile(sum, t, unit, frame);
-        }
-#pragma unroll
-        for (uint32_t a = 0; a < EACH; a++) {
-#pragma unroll
-            for (uint32_t b = 0; b < EACH; b++) {
-                total[a][b] += sum[a][b];
-            }
-        }
+    union tiles *tiles = (union tiles *)shared;
+    const uint32_t across = (s.N + TILE - 1) / TILE;
+    const uint32_t first_unit = blockIdx.x % across * TILE, first_frame = blockIdx.x / across * TILE;
+    const uint32_t segment = threadIdx.x / TILE_THREADS, t = threadIdx.x % TILE_THREADS;
+    const uint32_t unit = t % (TILE / EACH) * EACH, frame = t / (TILE / EACH) * EACH;
+    const uint32_t first = segment * s.segment, end = first + s.segment < s.P ? first + s.segment : s.P;
+    struct tile *tile = &tiles->of[segment];
+    float sum[EACH][EACH] = {};
+    for (uint32_t q = 0; q < s.segment;
+         q += TILE_DEPTH) { /* as often for all, of whom some may have no pixels */
+        __syncthreads();
+        load_tile(tile->w, s.W, first_unit, s.N, first + q, end, s.P, t);
+        load_tile(tile->v, s.v, first_frame, s.frames, first + q, end, s.P, t);
+        __syncthreads();
+        multiply_tile(sum, tile, unit, frame);
     }
+    __syncthreads();
 #pragma unroll
     for (uint32_t b = 0; b < EACH; b++) {
 #pragma unroll
         for (uint32_t a = 0; a < EACH; a++) {
-            const uint32_t i = first_unit + unit + a, f = first_frame + frame + b;
-            if (i < s.N && f < s.frames) {
-                s.drives[(size_t)f * s.stride + i] = total[a][b];
-            }
+            tiles->sum[segment][frame + b][unit + a] = sum[a][b];
+        }
+    }
+    __syncthreads();
+    for (uint32_t x = threadIdx.x; x < TILE * TILE; x += blockDim.x) {
+        const uint32_t i = first_unit + x % TILE, f = first_frame + x / TILE;
+        float total = 0;
+        for (uint32_t g = 0; g < SPARSE_SEGMENTS; g++) {
+            total += tiles->sum[g][x / TILE][x % TILE];
+        }
+        if (i < s.N && f < s.frames) {
+            s.drives[(size_t)f * s.stride + i] = total;
         }
     }
 }
@@ -346,7 +376,8 @@ static __device__ inline void write_back(const struct sparse_launch *s, const st
     }
 }
 
-template <bool LEARN> static __global__ void __launch_bounds__(512) run_frames(const struct sparse_launch s)
+template <bool LEARN>
+static __global__ void __launch_bounds__(512, LEARN ? 1 : 3) run_frames(const struct sparse_launch s)
 {
     SHARED_MEMORY(shared);
     struct room room;
@@ -410,6 +441,12 @@ static __global__ void sum_rows(const struct sparse_launch s)
 
 /* ---- Launchers. ---- */
 
+extern "C" int sparse_prepare(const struct sparse_device *device)
+{
+    const int error = launch_allow(run_frames<true>, device->shared_bytes);
+    return error ? error : launch_allow(run_frames<false>, device->shared_bytes);
+}
+
 static size_t room_bytes(const struct sparse_launch *s, const struct sparse_device *device, bool learn,
                          bool apart)
 {
@@ -437,11 +474,23 @@ extern "C" int sparse_launch_sums(const struct sparse_launch *s, const struct sp
     return launch(sum_rows, *s, s->N, device->threads, 2 * device->threads / WARP * sizeof(float), 1, stream);
 }
 
+extern "C" int sparse_launch_widen(const struct sparse_bytes *b, void *stream)
+{
+    const size_t blocks = (b->count + WIDEN_THREADS * WIDEN_EACH - 1) / (WIDEN_THREADS * WIDEN_EACH);
+    return launch(widen_frames, *b, (uint32_t)(blocks < WIDEN_BLOCKS ? blocks : WIDEN_BLOCKS), WIDEN_THREADS,
+                  0, 1, stream);
+}
+
+extern "C" int sparse_launch_lists(const struct sparse_launch *s, void *stream)
+{
+    return launch(list_pixels, *s, s->frames, SPARSE_SEGMENTS * WARP, 0, 1, stream);
+}
+
 extern "C" int sparse_launch_drives(const struct sparse_launch *s, void *stream)
 {
-    const uint32_t tiles = (s->N + TILE - 1) / TILE * ((s->frames + TILE - 1) / TILE);
-    int error = launch(list_pixels, *s, s->frames, SPARSE_SEGMENTS * WARP, 0, 1, stream);
-    return error ? error : launch(multiply_frames, *s, tiles, TILE_THREADS, sizeof(struct tile), 1, stream);
+    const uint32_t blocks = (s->N + TILE - 1) / TILE * ((s->frames + TILE - 1) / TILE);
+    return launch(multiply_frames, *s, blocks, SPARSE_SEGMENTS * TILE_THREADS, sizeof(union tiles), 1,
+                  stream);
 }
 
 extern "C" int sparse_launch_frames(struct sparse_launch s, const struct sparse_device *device, int learn,

@@ -22,8 +22,10 @@
 
 /* One turn's frames and results, staged on the host and on the device. */
 struct turn {
-    float *frames, *value, *residual; /* staging */
+    void *frames; /* staging: floats, or bytes */
+    float *value, *residual;
     uint32_t *index;
+    uint8_t *bytes;          /* device: frames as bytes */
     float *v, *code, *error; /* device: frames, value, residual */
     uint32_t *winner;        /* device: index */
     size_t first, n;         /* the frames of the call that it holds */
@@ -53,6 +55,7 @@ static void cuda_destroy(void *layer)
         gpu_free_staging(turn->value);
         gpu_free_staging(turn->residual);
         gpu_free_staging(turn->index);
+        gpu_free(turn->bytes);
         gpu_free(turn->v);
         gpu_free(turn->code);
         gpu_free(turn->error);
@@ -76,6 +79,7 @@ static int new_turn(struct turn *turn, size_t room, size_t P, size_t k)
         (rc = gpu_new_staging(&turn->value, room * k, sizeof(float))) ||
         (rc = gpu_new_staging(&turn->residual, room * 2, sizeof(float))) ||
         (rc = gpu_new_staging(&turn->index, room * k, sizeof(uint32_t))) ||
+        (rc = gpu_new(&turn->bytes, room * P + 3, sizeof(uint8_t))) || /* read four at a time */
         (rc = gpu_new(&turn->v, room * P, sizeof(float))) ||
         (rc = gpu_new(&turn->code, room * k, sizeof(float))) ||
         (rc = gpu_new(&turn->error, room * 2, sizeof(float)))) {
@@ -95,7 +99,7 @@ static int new_memory(struct layer *self)
 {
     struct sparse_launch *launch = &self->launch;
     const size_t P = self->config.P, N = self->N, k = self->config.k, stride = launch->stride;
-    const size_t lists = self->at_once * SPARSE_SEGMENTS;
+    const size_t lists = self->room * SPARSE_SEGMENTS;
     int rc;
     if ((rc = gpu_new(&launch->W, N * P, sizeof(float))) || (rc = gpu_new(&launch->sums, N, sizeof(float))) ||
         (rc = gpu_new(&launch->drives, self->at_once * stride, sizeof(float))) ||
@@ -153,7 +157,8 @@ static int cuda_new(void **layer_p, const struct sparse_config *config)
     if (self->at_once > self->room) { /* a turn has no more */
         self->at_once = self->room;
     }
-    rc = new_memory(self);
+    rc = gpu_check(sparse_prepare(&self->device), "preparing kernels");
+    rc = rc ? rc : new_memory(self);
     if (rc) {
         goto fail;
     }
@@ -222,26 +227,59 @@ static void cuda_load_state(void *layer, const void *state)
     (void)state;
 }
 
-/* Enqueue all that a turn's frames need. */
-static int start_turn(struct layer *self, size_t t, const float *frames, bool learn)
+/* What cuda_run has been asked for. */
+struct job {
+    uint32_t *index;
+    float *value, *residual;
+    const void *frames; /* n x P */
+    bool bytes;         /* whether they are bytes, not floats */
+    size_t n;
+    bool learn;
+};
+
+/* Enqueue the copy of a turn's frames to the device, where they are floats in the end. */
+static int send_frames(struct layer *self, size_t t, const struct job *job)
 {
     struct turn *turn = &self->turns[t];
-    const size_t P = self->config.P, k = self->config.k, n = turn->n,
-                 most = learn ? self->launch.block : self->at_once;
+    const size_t size = job->bytes ? sizeof(uint8_t) : sizeof(float), count = turn->n * self->config.P;
+    const struct sparse_bytes widen = {turn->v, turn->bytes, count};
+    memcpy(turn->frames, (const unsigned char *)job->frames + turn->first * self->config.P * size,
+           count * size);
+    int rc = gpu_send(&self->gpu, job->bytes ? (void *)turn->bytes : turn->v, turn->frames, count * size);
+    rc = rc ? rc : gpu_sent(&self->gpu, t);
+    if (!rc && job->bytes) {
+        rc = gpu_check(sparse_launch_widen(&widen, self->gpu.stream), "reading bytes");
+    }
+    return rc;
+}
+
+/* Enqueue all that a turn's frames need. */
+static int start_turn(struct layer *self, size_t t, const struct job *job)
+{
+    struct turn *turn = &self->turns[t];
+    const size_t P = self->config.P, k = self->config.k, n = turn->n;
+    const size_t most = job->learn ? self->launch.block : self->at_once;
+    struct sparse_launch s = self->launch;
     struct gpu *gpu = &self->gpu;
-    memcpy(turn->frames, frames + turn->first * P, n * P * sizeof *frames);
-    int rc = gpu_send(gpu, turn->v, turn->frames, n * P * sizeof *frames);
-    rc = rc ? rc : gpu_sent(gpu, t);
+    s.v = turn->v;
+    s.frames = (uint32_t)n;
+    int rc = send_frames(self, t, job);
+    if (!rc && job->learn) {
+        rc = gpu_check(sparse_launch_lists(&s, gpu->stream), "listing pixels");
+    }
     for (size_t f = 0; !rc && f < n; f += most) {
-        struct sparse_launch s = self->launch;
+        const size_t lists = f * SPARSE_SEGMENTS;
         s.frames = (uint32_t)(n - f < most ? n - f : most);
         s.v = turn->v + f * P;
+        s.pixel = self->launch.pixel + lists * s.segment;
+        s.level = self->launch.level + lists * s.segment;
+        s.count = self->launch.count + lists;
         s.index = turn->winner + f * k;
         s.value = turn->code + f * k;
         s.residual = turn->error + f * 2;
         rc = gpu_check(sparse_launch_drives(&s, gpu->stream), "computing drives");
         rc = rc ? rc
-                : gpu_check(sparse_launch_frames(s, &self->device, learn, gpu->stream),
+                : gpu_check(sparse_launch_frames(s, &self->device, job->learn, gpu->stream),
                             "going through frames");
     }
     if (rc || (rc = gpu_fetch(gpu, turn->index, turn->winner, n * k * sizeof *turn->index)) ||
@@ -253,38 +291,48 @@ static int start_turn(struct layer *self, size_t t, const float *frames, bool le
 }
 
 /* Wait for a turn and hand its results over. */
-static int end_turn(struct layer *self, size_t t, uint32_t *index, float *value, float *residual)
+static int end_turn(struct layer *self, size_t t, const struct job *job)
 {
     struct turn *turn = &self->turns[t];
     const size_t k = self->config.k;
     int rc = gpu_wait_turn(&self->gpu, t);
     if (!rc) {
-        memcpy(index + turn->first * k, turn->index, turn->n * k * sizeof *index);
-        memcpy(value + turn->first * k, turn->value, turn->n * k * sizeof *value);
-        memcpy(residual + turn->first * 2, turn->residual, turn->n * 2 * sizeof *residual);
+        memcpy(job->index + turn->first * k, turn->index, turn->n * k * sizeof *turn->index);
+        memcpy(job->value + turn->first * k, turn->value, turn->n * k * sizeof *turn->value);
+        memcpy(job->residual + turn->first * 2, turn->residual, turn->n * 2 * sizeof *turn->residual);
     }
+    return rc;
+}
+
+static int run(struct layer *self, const struct job *job)
+{
+    size_t started = 0, ended = 0;
+    int rc = self->failed;
+    for (size_t first = 0; !rc && (first < job->n || ended < started);) {
+        if (first < job->n && started < ended + GPU_TURNS) {
+            struct turn *turn = &self->turns[started % GPU_TURNS];
+            turn->first = first;
+            turn->n = job->n - first < self->room ? job->n - first : self->room;
+            first += turn->n;
+            rc = start_turn(self, started++ % GPU_TURNS, job);
+        } else {
+            rc = end_turn(self, ended++ % GPU_TURNS, job);
+        }
+    }
+    self->failed = rc;
     return rc;
 }
 
 static int cuda_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames,
                     size_t n, bool learn)
 {
-    struct layer *self = layer;
-    size_t started = 0, ended = 0;
-    int rc = self->failed;
-    for (size_t first = 0; !rc && (first < n || ended < started);) {
-        if (first < n && started < ended + GPU_TURNS) {
-            struct turn *turn = &self->turns[started % GPU_TURNS];
-            turn->first = first;
-            turn->n = n - first < self->room ? n - first : self->room;
-            first += turn->n;
-            rc = start_turn(self, started++ % GPU_TURNS, frames, learn);
-        } else {
-            rc = end_turn(self, ended++ % GPU_TURNS, index, value, residual);
-        }
-    }
-    self->failed = rc;
-    return rc;
+    return run(layer, &(struct job){index, value, residual, frames, false, n, learn});
+}
+
+static int cuda_run_bytes(void *layer, uint32_t *index, float *value, float *residual, const uint8_t *frames,
+                          size_t n, bool learn)
+{
+    return run(layer, &(struct job){index, value, residual, frames, true, n, learn});
 }
 
 const struct sparse_body sparse_body_cuda = {
@@ -297,4 +345,5 @@ const struct sparse_body sparse_body_cuda = {
     .save_state = cuda_save_state,
     .load_state = cuda_load_state,
     .run = cuda_run,
+    .run_bytes = cuda_run_bytes,
 };

@@ -15,7 +15,9 @@ extern "C" {
 #endif
 
 #define SPARSE_SEGMENTS 8 /* a drive is the sum of so many partial sums, each over a stretch of pixels */
-#define SPARSE_BLOCK 64   /* frames whose drives are computed at once while the layer learns */
+#ifndef SPARSE_BLOCK
+#define SPARSE_BLOCK 64 /* frames whose drives are computed at once while the layer learns */
+#endif
 
 struct sparse_launch {
     uint32_t P, N, k;
@@ -42,6 +44,13 @@ struct sparse_launch {
     uint32_t row_stride, cached; /* of rows of W in shared memory, and how many fit */
 };
 
+/* Frames as bytes. */
+struct sparse_bytes {
+    float *v;             /* count */
+    const uint8_t *bytes; /* count, 4-byte aligned, with room for a multiple of 4 */
+    size_t count;
+};
+
 /* What the device can do that the launchers must know. */
 struct sparse_device {
     size_t shared_bytes; /* a block may have at most, asked for */
@@ -55,10 +64,19 @@ int sparse_fits(const struct sparse_launch *s, const struct sparse_device *devic
 /* Whether the rest fits if that lies in s->work. */
 int sparse_fits_apart(const struct sparse_launch *s, const struct sparse_device *device);
 
+/* Before the first launch on a device: let the kernels use as much shared memory as there is. */
+int sparse_prepare(const struct sparse_device *device);
+
+/* v = bytes / 255. */
+int sparse_launch_widen(const struct sparse_bytes *b, void *stream);
+
 /* sums = those of the rows of W. */
 int sparse_launch_sums(const struct sparse_launch *s, const struct sparse_device *device, void *stream);
 
-/* The lists of pixels and the drives of the frames. */
+/* The lists of pixels of the frames: only learning needs them, and they do not depend on weights. */
+int sparse_launch_lists(const struct sparse_launch *s, void *stream);
+
+/* The drives of the frames. */
 int sparse_launch_drives(const struct sparse_launch *s, void *stream);
 
 /* All that follows from the drives: in order with learning, or all at once without. */

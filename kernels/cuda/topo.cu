@@ -4,23 +4,30 @@
  * stay in their shared memory for the whole launch where they fit. A frame: the blocks that have the code's
  * active columns send their share of the drive to all; one cluster barrier; every block computes the same output
  * for itself; every block lets its own columns learn. The rule is computed as it stands, without the CPU body's lazy
- * decay: what it saves in arithmetic it would cost in waiting here. */
-#include "columns.cuh"
-#include "lateral.cuh"
+ * decay: what it saves in arithmetic it would cost in waiting here.
+ *
+ * Layers that are too large for that, and codes of too many entries, go another way to the same bits: topo_large.cu. */
 #include "launch.cuh"
+#include "residual.cuh"
+#include "topo_large.cuh"
+#include "topo_step.cuh"
 
 #define GROUP 8 /* columns that a warp works on together */
 
+/* Weights that do not fit into the cluster's shared memory and are more than this are left to the whole chip (topo_large.cu),
+ * whose bandwidth is then worth its launches. */
+#ifndef TOPO_LARGE_BYTES
+#define TOPO_LARGE_BYTES ((size_t)16 << 20)
+#endif
+
 struct room {
-    struct choice_room choice;
-    double *row_sum;           /* M: of this block's columns */
-    uint32_t *index;           /* 2 x k: the code of this frame, by turns */
-    float *value;              /* 2 x k */
-    float *share;              /* 2 x k x M: of the drive, by turns */
-    float *drive, *column, *d; /* M each: before, amid and after lateral excitation */
-    float *io;                 /* M */
-    float *columns;            /* this block's columns x M */
-    size_t bytes;              /* of all but the columns */
+    double *row_sum; /* M: of this block's columns */
+    struct topo_field field;
+    uint32_t *index; /* 2 x k: the code of this frame, by turns */
+    float *value;    /* 2 x k */
+    float *share;    /* 2 x k x M: of the drive, by turns */
+    float *columns;  /* this block's columns x M */
+    size_t bytes;    /* of all but the columns */
 };
 
 static __host__ __device__ inline void lay_out(struct room *room, const struct invariant_launch *s,
@@ -29,14 +36,10 @@ static __host__ __device__ inline void lay_out(struct room *room, const struct i
     unsigned char *const begin = at;
     const size_t k = s->k, M = s->M;
     room->row_sum = (double *)at, at += M * sizeof *room->row_sum;
-    at = lay_out_choice(&room->choice, s, warps, at);
+    at = lay_out_field(&room->field, s, warps, at);
     room->index = (uint32_t *)at, at += 2 * k * sizeof *room->index;
     room->value = (float *)at, at += 2 * k * sizeof *room->value;
     room->share = (float *)at, at += 2 * k * M * sizeof *room->share;
-    room->drive = (float *)at, at += M * sizeof *room->drive;
-    room->column = (float *)at, at += M * sizeof *room->column;
-    room->d = (float *)at, at += M * sizeof *room->d;
-    room->io = (float *)at, at += M * sizeof *room->io;
     room->columns = (float *)at;
     room->bytes = (size_t)(at - begin);
 }
@@ -91,9 +94,9 @@ static __device__ inline void send_shares(const struct invariant_launch *s, cons
     }
 }
 
-/* io of this frame, from a barrier to a barrier. */
-static __device__ inline void integrate(const struct invariant_launch *s, const struct room *room,
-                                        uint32_t turn)
+/* The drive: the shares in the order of the code. Every thread its own. */
+static __device__ inline void add_shares(const struct invariant_launch *s, const struct room *room,
+                                         uint32_t turn)
 {
     for (uint32_t i = threadIdx.x; i < s->M; i += blockDim.x) {
         float drive = 0;
@@ -102,19 +105,8 @@ static __device__ inline void integrate(const struct invariant_launch *s, const 
                 drive += room->share[((size_t)turn * s->k + a) * s->M + i];
             }
         }
-        room->drive[i] = room->d[i] = drive;
+        room->field.drive[i] = room->field.d[i] = drive;
     }
-    if (s->box.gain > 0) {
-        __syncthreads();
-        lateral_columns(room->column, room->drive, &s->box);
-        __syncthreads();
-        lateral_rows(room->d, room->drive, room->column, &s->box);
-    }
-    keep_winners(room->d, &room->choice, s);
-    for (uint32_t i = threadIdx.x; i < s->M; i += blockDim.x) {
-        room->io[i] += s->leak * (room->d[i] - room->io[i]);
-    }
-    __syncthreads();
 }
 
 /* The sums over all lanes of eight numbers a lane, in one tree: afterwards this lane has that of number sum_of. */
@@ -149,27 +141,18 @@ static __device__ inline void learn_columns(const struct invariant_launch *s, co
         for (uint32_t i = lane(); i < s->M; i += WARP) {
 #pragma unroll
             for (uint32_t g = 0; g < GROUP; g++) {
-                r[g] = first + g < count ? fmaf(room->io[i], column_at(s, room, first + g)[i], r[g]) : 0;
+                r[g] =
+                    first + g < count ? fmaf(room->field.io[i], column_at(s, room, first + g)[i], r[g]) : 0;
             }
         }
         const float mine = sum_eight(r);
-        const uint32_t j = (first + sum_of()) * size + rank;
-        float step = step_of(s->inactive_rate, 0, mine);
-        for (uint32_t a = 0; a < s->k; a++) {
-            const float value = room->value[turn * s->k + a];
-            if (room->index[turn * s->k + a] == j && value > 0 && first + sum_of() < count) {
-                step = step_of(s->active_rate, value, mine);
-                if (lane() % 4 == 0) {
-                    float *part = s->parts + ((size_t)f * s->k + a) * 2;
-                    part[0] = (value - mine) * (value - mine);
-                    part[1] = value * value;
-                }
-            }
-        }
+        const uint32_t j = (first + sum_of()) * size + rank; /* N or more: no column, of no code */
+        const float step =
+            topo_step(s, room->index + turn * s->k, room->value + turn * s->k, j, mine, f, lane() % 4 == 0);
         for (uint32_t g = 0; s->learn && g < GROUP; g++) {
             const float shared_step = __shfl_sync(ALL_LANES, step, 4 * g);
             if (first + g < count) {
-                learn_column(column_at(s, room, first + g), room->io, shared_step, s->M);
+                learn_column(column_at(s, room, first + g), room->field.io, shared_step, s->M);
             }
         }
     }
@@ -212,14 +195,14 @@ static __device__ inline void fetch_code(const struct invariant_launch *s, const
     }
 }
 
-static __global__ void __launch_bounds__(512) run_topo(const struct invariant_launch s)
+static __global__ void __launch_bounds__(512, 1) run_topo(const struct invariant_launch s)
 {
     SHARED_MEMORY(shared);
     struct room room;
     lay_out(&room, &s, warps(), shared);
     move_columns(&s, &room, false);
     for (uint32_t i = threadIdx.x; i < s.M; i += blockDim.x) {
-        room.io[i] = s.io[i];
+        room.field.io[i] = s.io[i];
     }
     fetch_code(&s, &room, 0, 0);
     cluster_sync(); /* every block runs: shares may be sent */
@@ -227,9 +210,10 @@ static __global__ void __launch_bounds__(512) run_topo(const struct invariant_la
         send_shares(&s, &room, turn);
         cluster_sync(); /* whoever is here has read the shares of the frame before: their turn comes again next */
         fetch_code(&s, &room, turn ^ 1, f + 1);
-        integrate(&s, &room, turn);
+        add_shares(&s, &room, turn);
+        integrate(&s, &room.field);
         for (uint32_t i = threadIdx.x; cluster_rank() == 0 && i < s.M; i += blockDim.x) {
-            s.activations[(size_t)f * s.M + i] = room.io[i];
+            s.activations[(size_t)f * s.M + i] = room.field.io[i];
         }
         learn_columns(&s, &room, turn, f);
         if (s.learn && s.normalize_every > 0 && (s.t + f) % s.normalize_every == 0) {
@@ -238,7 +222,7 @@ static __global__ void __launch_bounds__(512) run_topo(const struct invariant_la
         __syncthreads();
     }
     for (uint32_t i = threadIdx.x; cluster_rank() == 0 && i < s.M; i += blockDim.x) {
-        s.io[i] = room.io[i];
+        s.io[i] = room.field.io[i];
     }
     if (s.learn) {
         move_columns(&s, &room, true);
@@ -280,20 +264,43 @@ extern "C" uint32_t topo_cluster(size_t shared_bytes, uint32_t threads)
 }
 #endif
 
-extern "C" int topo_fits(const struct invariant_launch *s, const struct invariant_device *device)
+extern "C" int topo_prepare(const struct invariant_device *device)
 {
-    return room_bytes(s, device) <= device->shared_bytes;
+    const int error = launch_allow(run_topo, device->shared_bytes);
+    return error ? error : topo_large_prepare(device);
+}
+
+static size_t columns_bytes(const struct invariant_launch *s, const struct invariant_device *device)
+{
+    return (size_t)columns_of(s->N, 0, device->cluster) * s->M * sizeof *s->U;
+}
+
+/* Whether a layer is one for topo_large.cu. */
+static bool large(const struct invariant_launch *s, const struct invariant_device *device)
+{
+    const size_t bytes = room_bytes(s, device);
+    return bytes > device->shared_bytes || (bytes + columns_bytes(s, device) > device->shared_bytes &&
+                                            (size_t)s->N * s->M * sizeof *s->U > TOPO_LARGE_BYTES);
+}
+
+extern "C" size_t topo_work(const struct invariant_launch *s, const struct invariant_device *device)
+{
+    return large(s, device) ? topo_large_work(s, device) : 0;
+}
+
+static int run(struct invariant_launch s, const struct invariant_device *device, void *stream)
+{
+    size_t bytes = room_bytes(&s, device);
+    s.in_shared = bytes + columns_bytes(&s, device) <= device->shared_bytes;
+    bytes += s.in_shared ? columns_bytes(&s, device) : 0;
+    return launch(run_topo, s, device->cluster, device->threads, bytes, device->cluster, stream);
 }
 
 extern "C" int topo_launch(struct invariant_launch s, const struct invariant_device *device, void *stream)
 {
-    size_t bytes = room_bytes(&s, device);
-    const size_t columns = (size_t)columns_of(s.N, 0, device->cluster) * s.M * sizeof *s.U;
-    s.in_shared = bytes + columns <= device->shared_bytes;
-    bytes += s.in_shared ? columns : 0;
     int error = clear(s.parts, (size_t)s.frames * s.k * 2 * sizeof *s.parts, stream);
     if (!error) {
-        error = launch(run_topo, s, device->cluster, device->threads, bytes, device->cluster, stream);
+        error = large(&s, device) ? topo_large_launch(s, device, stream) : run(s, device, stream);
     }
-    return error ? error : launch(sum_parts, s, (s.frames + 127) / 128, 128, 0, 1, stream);
+    return error ? error : launch_sum_parts(&s, stream);
 }

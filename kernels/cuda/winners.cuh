@@ -2,7 +2,10 @@
  *
  * A number and its index make one key that is larger for a larger number and then for a lower index. Every warp
  * lists its k largest keys in descending order; after a barrier one warp merges the lists, whose heads its lanes
- * hold. Two reductions a winner each time, and no sorting of more than k numbers. */
+ * hold. Two reductions a winner each time, and no sorting of more than k numbers.
+ *
+ * Where many win, the least of the winners' keys is found instead, bit by bit from the highest: 64 counts, however many
+ * there are. */
 #ifndef LOOM_KERNELS_CUDA_WINNERS_CUH
 #define LOOM_KERNELS_CUDA_WINNERS_CUH
 
@@ -73,6 +76,39 @@ __device__ inline void merge_candidates(uint32_t *winners, uint32_t *order, cons
         winners[place] = order[a];
     }
     __syncwarp();
+}
+
+/* The same, but as many different keys as numbers: NaN counts as the smallest number. */
+__device__ inline uint64_t any_key_of(float c, uint32_t i)
+{
+    const uint64_t key = key_of(c, i);
+    return key != 0 ? key : 0xFFFFFFFFU - i;
+}
+
+/* The least of the m largest keys of c (n), 1 <= m <= n. counts (2 x warps) is working memory. All threads; each looks only
+ * at its own numbers. */
+__device__ inline uint64_t least_winner(uint32_t *counts, const float *c, uint32_t n, uint32_t m)
+{
+    uint64_t least = 0;
+#pragma unroll 1
+    for (uint32_t bit = 64; bit-- > 0;) {
+        const uint64_t tried = least | (uint64_t)1 << bit;
+        uint32_t *count = counts + bit % 2 * warps(); /* by turns, so that one barrier a bit is enough */
+        uint32_t mine = 0, all = 0;
+        for (uint32_t i = threadIdx.x; i < n; i += blockDim.x) {
+            mine += any_key_of(c[i], i) >= tried;
+        }
+        mine = __reduce_add_sync(ALL_LANES, mine);
+        if (lane() == 0) {
+            count[warp()] = mine;
+        }
+        __syncthreads();
+        for (uint32_t w = 0; w < warps(); w++) {
+            all += count[w];
+        }
+        least = all >= m ? tried : least;
+    }
+    return least;
 }
 
 #endif

@@ -1,11 +1,14 @@
 /* Fibers for the threads of a cluster of blocks; see cuda_emulated.h. */
 #include "cuda_emulated.h"
+#include "cuda_runtime_api.h"
 
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <ucontext.h>
 #include <vector>
@@ -24,7 +27,9 @@ struct barrier {
 
 struct warp_state {
     barrier gate;
-    uint64_t x[32];
+    uint64_t x
+        [2]
+        [32]; /* of an exchange and the next, by turns: nobody begins a third before all have read the first */
 };
 
 struct block_state {
@@ -44,13 +49,21 @@ struct fiber {
     uint32_t generation = 0;
 };
 
+std::map<const void *, size_t> allowed; /* bytes of shared memory, by kernel */
 std::vector<fiber> fibers;
 std::vector<block_state> blocks;
 barrier cluster_gate;
 fiber *running;
 jmp_buf scheduler_at;
 const std::function<void()> *body;
-std::mt19937 draw(getenv("EMULATED_SEED") ? (unsigned)atoi(getenv("EMULATED_SEED")) : 1);
+std::minstd_rand draw(getenv("EMULATED_SEED") ? (unsigned)atoi(getenv("EMULATED_SEED"))
+                                              : 1); /* a quick one */
+
+/* A number drawn from 0 to before n < 2^31. */
+size_t below(size_t n)
+{
+    return (uint64_t)draw() * n >> 31;
+}
 
 void enter(void)
 {
@@ -114,10 +127,15 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
         f.waits_at = nullptr;
         left.push_back(&f);
     }
-    while (!left.empty()) {
+    for (uint32_t round = 0; !left.empty(); round++) {
         bool moved = false;
-        std::shuffle(left.begin(), left.end(), draw);
-        for (size_t i = 0; i < left.size(); i++) {
+        /* Another order each round: now and then a new one, else the same from another fiber on. */
+        for (size_t i = left.size(); i > 1 && round % 8 == 0; i--) {
+            std::swap(left[i - 1], left[below(i)]);
+        }
+        const size_t begin = below(left.size());
+        for (size_t n = 0; n < left.size(); n++) {
+            const size_t i = begin + n < left.size() ? begin + n : begin + n - left.size();
             fiber *f = left[i];
             if (f->waits_at && f->waits_at->generation == f->generation) {
                 continue;
@@ -125,11 +143,8 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
             f->waits_at = nullptr;
             moved = true;
             switch_to(f);
-            if (f->done) {
-                left[i--] = left.back();
-                left.pop_back();
-            }
         }
+        left.erase(std::remove_if(left.begin(), left.end(), [](fiber *f) { return f->done; }), left.end());
         if (!moved) {
             fprintf(stderr, "emulated CUDA: %zu threads wait at a barrier that the others never reach\n",
                     left.size());
@@ -148,12 +163,44 @@ void run_cluster(uint32_t first_block, uint32_t threads, size_t shared, uint32_t
 
 } // namespace
 
-int emulated_launch(const std::function<void()> &kernel, uint32_t count, uint32_t threads, size_t shared,
-                    uint32_t cluster)
+int emulated_allow(const void *kernel, size_t shared)
 {
     const char *most = getenv("EMULATED_SHARED_BYTES");
     if (shared > (most ? strtoull(most, nullptr, 10) : 232448)) {
         return 1; /* cudaErrorInvalidValue */
+    }
+    allowed[kernel] = shared;
+    return 0;
+}
+
+static uint64_t calls_left =
+    getenv("EMULATED_FAILS_AFTER") ? strtoull(getenv("EMULATED_FAILS_AFTER"), nullptr, 10) : UINT64_MAX;
+
+void emulated_fail_after(uint64_t calls)
+{
+    calls_left = calls;
+}
+
+int emulated_fails(void)
+{
+    if (calls_left != 0 && calls_left != UINT64_MAX) {
+        calls_left--;
+        return 0;
+    }
+    return calls_left == 0;
+}
+
+int emulated_launch(const void *kernel, const std::function<void()> &kernel_body, uint32_t count,
+                    uint32_t threads, size_t shared, uint32_t cluster)
+{
+    const auto found = allowed.find(kernel);
+    if (shared > std::max((size_t)48 * 1024, found == allowed.end() ? 0 : found->second)) {
+        return 1; /* cudaErrorInvalidValue */
+    }
+    static std::mutex one_at_a_time;
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    if (emulated_fails()) {
+        return 719; /* cudaErrorLaunchFailure */
     }
     if (threads == 0 || threads % 32 != 0 || threads > 1024 || cluster == 0 || count % cluster != 0) {
         return 9; /* cudaErrorInvalidConfiguration */
@@ -162,7 +209,7 @@ int emulated_launch(const std::function<void()> &kernel, uint32_t count, uint32_
         fibers.emplace_back();
         fibers.back().stack.reset(new unsigned char[STACK_BYTES]);
     }
-    body = &kernel;
+    body = &kernel_body;
     blockDim.x = threads;
     gridDim.x = count;
     for (uint32_t b = 0; b < count; b += cluster) {
@@ -196,11 +243,11 @@ void emulated_cluster_sync(void)
     wait_at(&cluster_gate, blockDim.x * (uint32_t)blocks.size());
 }
 
-void emulated_exchange(uint64_t x, uint64_t all[32])
+const uint64_t *emulated_exchange(uint64_t x)
 {
     warp_state *w = &blocks[running->rank].warps[threadIdx.x / 32];
-    w->x[threadIdx.x % 32] = x;
+    uint64_t *shown = w->x[w->gate.generation % 2];
+    shown[threadIdx.x % 32] = x;
     wait_at(&w->gate, 32);
-    memcpy(all, w->x, sizeof w->x);
-    wait_at(&w->gate, 32);
+    return shown;
 }

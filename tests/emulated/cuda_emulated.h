@@ -25,15 +25,19 @@ struct emulated_dim {
 /* Of the running thread; set whenever a fiber is switched to. */
 extern emulated_dim threadIdx, blockIdx, blockDim, gridDim;
 
-int emulated_launch(const std::function<void()> &kernel, uint32_t blocks, uint32_t threads, size_t shared,
-                    uint32_t cluster);
+/* As CUDA does: a kernel gets more than 48 KB of shared memory only if that was allowed before, and nobody more than the
+ * device has (EMULATED_SHARED_BYTES). Return CUDA's error codes. */
+int emulated_allow(const void *kernel, size_t shared);
+int emulated_launch(const void *kernel, const std::function<void()> &body, uint32_t blocks, uint32_t threads,
+                    size_t shared, uint32_t cluster);
 unsigned char *emulated_shared(uint32_t rank);
 uint32_t emulated_rank(void);
 uint32_t emulated_cluster(void);
 void emulated_block_sync(void);
 void emulated_cluster_sync(void);
-/* Put x where the other lanes of the warp see it, and wait for them; all[] are theirs. */
-void emulated_exchange(uint64_t x, uint64_t all[32]);
+/* Put x where the other lanes of the warp see it, and wait for them: what all 32 have put there, until the next
+ * exchange. */
+const uint64_t *emulated_exchange(uint64_t x);
 
 static inline void __syncthreads(void)
 {
@@ -42,16 +46,14 @@ static inline void __syncthreads(void)
 
 static inline void __syncwarp(void)
 {
-    uint64_t all[32];
-    emulated_exchange(0, all);
+    (void)emulated_exchange(0);
 }
 
 template <typename T> static inline T emulated_lane(T x, uint32_t from)
 {
-    uint64_t all[32], mine = 0;
+    uint64_t mine = 0;
     memcpy(&mine, &x, sizeof x);
-    emulated_exchange(mine, all);
-    memcpy(&x, &all[from % 32], sizeof x);
+    memcpy(&x, emulated_exchange(mine) + from % 32, sizeof x);
     return x;
 }
 
@@ -67,9 +69,8 @@ template <typename T> static inline T __shfl_xor_sync(uint32_t, T x, uint32_t ma
 
 static inline uint32_t __ballot_sync(uint32_t, bool yes)
 {
-    uint64_t all[32];
+    const uint64_t *all = emulated_exchange(yes);
     uint32_t votes = 0;
-    emulated_exchange(yes, all);
     for (uint32_t l = 0; l < 32; l++) {
         votes |= all[l] ? 1U << l : 0;
     }
@@ -78,12 +79,26 @@ static inline uint32_t __ballot_sync(uint32_t, bool yes)
 
 static inline uint32_t __reduce_max_sync(uint32_t, uint32_t x)
 {
-    uint64_t all[32];
-    emulated_exchange(x, all);
+    const uint64_t *all = emulated_exchange(x);
     for (uint32_t l = 0; l < 32; l++) {
         x = all[l] > x ? (uint32_t)all[l] : x;
     }
     return x;
+}
+
+static inline uint32_t __reduce_add_sync(uint32_t, uint32_t x)
+{
+    const uint64_t *all = emulated_exchange(x);
+    uint32_t sum = 0;
+    for (uint32_t l = 0; l < 32; l++) {
+        sum += (uint32_t)all[l];
+    }
+    return sum;
+}
+
+static inline float __fmul_rn(float x, float y)
+{
+    return x * y;
 }
 
 static inline int __popc(uint32_t x)

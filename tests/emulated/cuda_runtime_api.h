@@ -4,6 +4,7 @@
 #define LOOM_TESTS_CUDA_RUNTIME_API_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ enum {
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35,
-    cudaErrorNoDevice = 100
+    cudaErrorNoDevice = 100,
+    cudaErrorLaunchFailure = 719
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
 enum cudaDeviceAttr {
@@ -28,9 +30,30 @@ enum { cudaStreamNonBlocking, cudaEventDisableTiming, cudaEventBlockingSync };
 #define EMULATED_SHARED 232448 /* an H100's */
 #endif
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* The device is lost after so many more copies, launches and waits: that one and all after it fail, as on a GPU. UINT64_MAX:
+ * never, which also brings it back. Begins as the environment's EMULATED_FAILS_AFTER, or with never. */
+void emulated_fail_after(uint64_t calls);
+/* Whether the call at hand fails. */
+int emulated_fails(void);
+#ifdef __cplusplus
+}
+#endif
+
+/* EMULATED_NO_GPU: what is wrong with the machine, an error code of cudaGetDeviceCount. */
 static inline cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = getenv("EMULATED_NO_GPU") == NULL;
+    const char *wrong = getenv("EMULATED_NO_GPU");
+    *count = wrong == NULL;
+    return wrong ? atoi(wrong) : cudaSuccess;
+}
+
+static inline cudaError_t cudaDriverGetVersion(int *version)
+{
+    const char *driver = getenv("EMULATED_DRIVER");
+    *version = driver ? atoi(driver) : 0;
     return cudaSuccess;
 }
 
@@ -97,6 +120,9 @@ static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t byt
 {
     (void)kind;
     (void)stream;
+    if (emulated_fails()) {
+        return cudaErrorLaunchFailure;
+    }
     memcpy(to, from, bytes);
     return cudaSuccess;
 }
@@ -111,12 +137,13 @@ static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsign
 static inline cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     (void)stream;
-    return cudaSuccess;
+    return emulated_fails() ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 static inline cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    return cudaStreamSynchronize(stream);
+    (void)stream;
+    return cudaSuccess;
 }
 
 static inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)

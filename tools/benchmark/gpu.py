@@ -2,10 +2,11 @@
 """The notebooks' formulation on a GPU, as others would make it fast: in CuPy as the notebooks had it, in PyTorch with every
 frame captured as a CUDA graph, and in JAX with a compiled scan over a thousand frames. All in float32.
 
-    gpu.py LIBRARY FRAMES.f4 [--seconds S]
+    gpu.py LIBRARY FRAMES.f4 [--seconds S] [--plain]
 
-LIBRARY: cupy, torch or jax. Prints one line of JSON, {"device": ..., "versions": ..., "results": {name: frames/s}}; names
-are those of kernel-bench: EXPERIMENT/OPERATION/LIBRARY. Exit code 77 where the library or a GPU is missing.
+LIBRARY: cupy, torch or jax; numpy takes cupy's way on the CPU, to see that it is right. Prints one line of JSON, {"device": ...,
+"versions": ..., "results": {name: frames/s}}, or with --plain lines NAME RATE; names are those of kernel-bench:
+EXPERIMENT/OPERATION/LIBRARY. Exit code 77 where the library or a GPU is missing.
 Letters: P pixels, N sparse units, M invariant units, k winners.
 """
 
@@ -35,17 +36,27 @@ def rate(run, frames, seconds, wait):
     return calls * frames / (time.perf_counter() - start)
 
 
-def in_cupy(frames, seconds):
-    """Frame by frame, some twenty-five launches each."""
-    import cupy
-    experiment = Experiment("B", cupy, lambda array: cupy.asarray(array, dtype=cupy.float32), frames)
+def step_by_step(xp, name, frames, seconds, wait):
+    """The notebooks' way, in CuPy or NumPy: frame by frame, in CuPy some twenty-five launches each."""
+    experiment = Experiment("B", xp, lambda array: xp.asarray(array, dtype=xp.float32), frames)
     results = {}
-    for name, step in experiment.operations().items():
+    for operation, step in experiment.operations().items():
         def block(step=step):
             for t in range(len(frames)):
                 step(t)
-        results[f"B/{name}/cupy"] = rate(block, len(frames), seconds, cupy.cuda.Device().synchronize)
-    return {"cupy": cupy.__version__}, cupy.cuda.runtime.getDeviceProperties(0)["name"].decode(), results
+        results[f"B/{operation}/{name}"] = rate(block, len(frames), seconds, wait)
+    return results
+
+
+def in_cupy(frames, seconds):
+    import cupy
+    device = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+    return {"cupy": cupy.__version__}, device, step_by_step(cupy, "cupy", frames, seconds,
+                                                            cupy.cuda.Device().synchronize)
+
+
+def in_numpy(frames, seconds):
+    return {"numpy": numpy.__version__}, "CPU", step_by_step(numpy, "numpy", frames, seconds, lambda: None)
 
 
 class TorchLayers:
@@ -56,7 +67,7 @@ class TorchLayers:
             return torch.as_tensor(numpy.asarray(array), dtype=torch.float32, device="cuda")
         N, M = B["side"] ** 2, TOPO["side"] ** 2
         self.torch, self.frames = torch, new(frames)
-        self.t = torch.zeros((), dtype=torch.long, device="cuda")
+        self.t = torch.zeros(1, dtype=torch.long, device="cuda")
         self.W = new(numpy.random.default_rng(2).uniform(0, 0.2, (N, SIDE * SIDE)))
         self.L = new(lateral(B["side"], 2, B["strength"]))
         self.U = new(numpy.random.default_rng(3).uniform(0, 0.1, (M, N)))
@@ -65,7 +76,7 @@ class TorchLayers:
 
     def sparse(self, learn=True):
         torch = self.torch
-        v = self.frames[self.t]
+        v = torch.index_select(self.frames, 0, self.t)[0]  # frames[t] would ask the GPU for t, which cannot be captured
         p = self.W @ v
         winners = torch.topk(self.L @ p, B["k"]).indices
         a = torch.zeros_like(p).scatter_(0, winners, p[winners])
@@ -161,18 +172,24 @@ def in_jax(frames, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("library", choices=("cupy", "torch", "jax"))
+    parser.add_argument("library", choices=("cupy", "torch", "jax", "numpy"))
     parser.add_argument("frames", help=f"raw floats, {SIDE} x {SIDE} a frame")
     parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--plain", action="store_true", help="lines NAME RATE instead of JSON")
     options = parser.parse_args()
     frames = numpy.fromfile(options.frames, numpy.float32)[:1000 * SIDE * SIDE].reshape(-1, SIDE * SIDE)
     try:
-        versions, device, results = {"cupy": in_cupy, "torch": in_torch, "jax": in_jax}[options.library](
+        versions, device, results = {"cupy": in_cupy, "torch": in_torch, "jax": in_jax,
+                                      "numpy": in_numpy}[options.library](
             frames, options.seconds)
     except ImportError as error:
         print(f"gpu.py: {error}", file=sys.stderr)
         return SKIPPED
-    print(json.dumps({"device": device, "versions": versions, "results": results}))
+    if options.plain:
+        for name, frames_a_second in results.items():
+            print(f"{name:48} {frames_a_second:.6g} frames/s on {device}, {versions}")
+    else:
+        print(json.dumps({"device": device, "versions": versions, "results": results}))
     return 0
 
 
