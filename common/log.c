@@ -167,7 +167,7 @@ static void log_message(const char *level, const char *format, va_list arguments
         fprintf(out, ",\"level\":\"%s\",\"message\":", level);
         log_json_string(out, message);
     } else {
-        bool plain = strcmp(level, "info") == 0;
+        bool plain = strcmp(level, "info") == 0 || strcmp(level, "notice") == 0;
         fprintf(out, "%s: %s%s", log_stage, plain ? "" : level, plain ? "" : ": ");
         log_plain_text(out, message);
     }
@@ -179,6 +179,14 @@ void log_info(const char *format, ...)
     va_list arguments;
     va_start(arguments, format);
     log_message("info", format, arguments);
+    va_end(arguments);
+}
+
+void log_notice(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    log_message("notice", format, arguments);
     va_end(arguments);
 }
 

@@ -3,7 +3,7 @@
  * Two forms, chosen once: text for a person, or JSON lines (--log json) for the launcher, which shows
  * progress from them and keeps them in log.jsonl and metrics.jsonl. Every JSON line is one object with "time"
  * (RFC 3339, UTC), "stage" (the name in the run) and "event":
- *     log       level (info, warning, error), message
+ *     log       level (info, notice, warning, error), message
  *     progress  frame (frames done), frames (in all, null: no end), pass (from 1), passes, rate (frames/s),
  *               computing, waiting_input, waiting_output, cpu (struct log_shares), queue (struct log_queue),
  *               metrics
@@ -53,6 +53,8 @@ struct log_progress {
 void log_open(const char *stage, bool json);
 
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What a person is to know although all is well, such as an address: the launcher shows it, unlike other information. */
+void log_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -48,6 +48,7 @@ struct message {
     bool eos;                    /* DATA: the stream ends behind these frames */
     char who[STREAM_NAME_BYTES]; /* DESCRIBE, FETCH: the reader's name */
     char why[256];               /* ERR */
+    char serves[256];            /* STREAM from a tap: where the stream is served; "": not told */
     struct message_field fields[8];
     size_t n_fields;
     struct metric metrics[STREAM_METRICS_MAX]; /* DATA, METRICS; names in metric_names */
@@ -66,6 +67,9 @@ int message_write_describe(zmq_msg_t *out, const char *who) LOOM_MUST_CHECK;
 int message_write_wait(zmq_msg_t *out) LOOM_MUST_CHECK;
 int message_write_stream(zmq_msg_t *out, const struct stream_info *info, uint64_t base,
                          uint64_t head) LOOM_MUST_CHECK;
+/* The same for a tap: with the endpoint at which the stream itself is served; "": it is not. */
+int message_write_tapped(zmq_msg_t *out, const struct stream_info *info, uint64_t base, uint64_t head,
+                         const char *serves) LOOM_MUST_CHECK;
 int message_write_fetch(zmq_msg_t *out, const char *id, uint64_t from, uint64_t n, uint64_t ack,
                         const char *who) LOOM_MUST_CHECK;
 int message_write_data(zmq_msg_t *out, const struct stream_info *info, const struct block *block,

@@ -159,7 +159,7 @@ static int read_key(struct wire_cursor *cursor, const struct wire_value *key, co
         {"id", info->id, sizeof info->id},          {"stage", info->stage, sizeof info->stage},
         {"name", info->name, sizeof info->name},    {"body", info->body, sizeof info->body},
         {"who", message->who, sizeof message->who}, {"why", message->why, sizeof message->why},
-        {"layer", info->layer, sizeof info->layer},
+        {"layer", info->layer, sizeof info->layer}, {"serves", message->serves, sizeof message->serves},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (wire_text_is(key, texts[i].key)) {

@@ -153,9 +153,15 @@ static void put_form(struct writer *w, const struct stream_info *info)
 
 int message_write_stream(zmq_msg_t *out, const struct stream_info *info, uint64_t base, uint64_t head)
 {
+    return message_write_tapped(out, info, base, head, "");
+}
+
+int message_write_tapped(zmq_msg_t *out, const struct stream_info *info, uint64_t base, uint64_t head,
+                         const char *serves)
+{
     struct writer w;
     bool frames = info->kind == STREAM_FRAMES;
-    writer_init(&w, MESSAGE_STREAM, 15 + (info->layer[0] != '\0' ? 1 : 0));
+    writer_init(&w, MESSAGE_STREAM, 15U + (info->layer[0] != '\0' ? 1U : 0U) + (serves[0] != '\0' ? 1U : 0U));
     put_text(&w, "id", info->id);
     put_form(&w, info);
     put_number(&w, "block", info->block);
@@ -166,6 +172,9 @@ int message_write_stream(zmq_msg_t *out, const struct stream_info *info, uint64_
     put_boolean(&w, "repeats", info->repeats);
     if (info->layer[0] != '\0') {
         put_text(&w, "layer", info->layer);
+    }
+    if (serves[0] != '\0') {
+        put_text(&w, "serves", serves);
     }
     if (frames) {
         put_boolean(&w, "at", info->at);

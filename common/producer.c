@@ -485,6 +485,13 @@ static int answer_fetch(struct producer *self, const uint8_t *identity, size_t i
     return 0;
 }
 
+/* First frame that has not been made, as readers are told. */
+static uint64_t head_told(const struct producer *self)
+{
+    bool grows = self->settings.produce != NULL && self->there != UINT64_MAX;
+    return grows ? self->there : self->head;
+}
+
 static int answer(struct producer *self, const uint8_t *identity, size_t identity_bytes, zmq_msg_t *request)
 {
     static struct message message;
@@ -499,8 +506,7 @@ static int answer(struct producer *self, const uint8_t *identity, size_t identit
     switch (message.type) {
     case MESSAGE_DESCRIBE: {
         note_heard(self, message.who);
-        bool grows = self->settings.produce != NULL && self->there != UINT64_MAX;
-        int status = message_write_stream(&reply, &self->info, self->base, grows ? self->there : self->head);
+        int status = message_write_stream(&reply, &self->info, self->base, head_told(self));
         return status < 0 ? status : send_to(self, identity, identity_bytes, &reply);
     }
     case MESSAGE_FETCH:
@@ -531,9 +537,33 @@ static int receive_request(struct producer *self, bool *more)
     return status;
 }
 
+/* Describe the stream to those who have begun to look at it, once it can be described. */
+static int show_stream(struct producer *self)
+{
+    bool fresh = false;
+    if (!self->started || !tap_wanted(&self->tap, TAP_STREAM, &fresh) || !fresh) {
+        return 0;
+    }
+    zmq_msg_t message;
+    char serves[256] = "";
+    size_t size = sizeof serves;
+    if (self->router == NULL || zmq_getsockopt(self->router, ZMQ_LAST_ENDPOINT, serves, &size) != 0) {
+        serves[0] = '\0';
+    }
+    int status = message_write_tapped(&message, &self->info, self->base, head_told(self), serves);
+    if (status == 0) {
+        tap_send(&self->tap, TAP_STREAM, &message);
+    }
+    return status;
+}
+
 int producer_pump(struct producer *self)
 {
     tap_pump(&self->tap);
+    int shown = show_stream(self);
+    if (shown < 0) {
+        return shown;
+    }
     bool more = self->router != NULL;
     for (int64_t end = clock_ms() + PUMP_MS; more && clock_ms() <= end;) {
         int status = receive_request(self, &more);

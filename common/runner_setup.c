@@ -199,6 +199,7 @@ int runner_set_up(struct runner *self)
     const struct stage_options *options = &self->options;
     self->context.name = options->name;
     self->context.run = options->run;
+    self->context.taps = (const char *const *)options->taps;
     self->context.n_taps = options->n_taps;
     int status = 0;
     self->opened = true;

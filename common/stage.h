@@ -35,7 +35,8 @@ struct stage_context {
     const char *run;                  /* the run's folder */
     const struct stream_info *inputs; /* of the `n_inputs` inputs, from configure on */
     size_t n_inputs;
-    size_t n_taps; /* that it looks at */
+    const char *const *taps; /* endpoints of the taps that it looks at, ... */
+    size_t n_taps;           /* ... and how many */
     uint64_t pass; /* number of the current pass, from 0; valid in process, begin_pass and end_pass */
     const struct stream_info *output;   /* its own stream, id and all; after configure */
     struct endpoint_context *endpoints; /* for sockets of its own (endpoint.h); NULL in open */

@@ -1,17 +1,23 @@
 /* See tap.h. */
 #include "tap.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define HWM 8                 /* messages queued for a reader; then they are dropped */
 #define SUBSCRIPTION_MAX 4096 /* bytes */
 
-static const char *const topics[TAP_TOPICS] = {"data", "weights", "metrics"};
+static const char *const topics[TAP_TOPICS] = {"data", "weights", "metrics", "stream"};
 
 int tap_init(struct tap *self, struct endpoint_context *context, const char *endpoint)
 {
     *self = (struct tap){.socket = NULL};
-    return endpoint_bind(context, &self->socket, ZMQ_XPUB, endpoint, HWM, SUBSCRIPTION_MAX);
+    const int all = 1; /* tell of every subscription, not only of the first to a topic */
+    int status = endpoint_bind(context, &self->socket, ZMQ_XPUB, endpoint, HWM, SUBSCRIPTION_MAX);
+    if (status == 0 && zmq_setsockopt(self->socket, ZMQ_XPUB_VERBOSER, &all, sizeof all) != 0) {
+        status = error_set(LOOM_EINTERNAL, "tap '%s' cannot be set up: %s", endpoint, zmq_strerror(errno));
+    }
+    return status;
 }
 
 void tap_fini(struct tap *self)

@@ -11,9 +11,9 @@
 #include "endpoint.h"
 #include "error.h"
 
-enum tap_topic { TAP_DATA, TAP_WEIGHTS, TAP_METRICS };
+enum tap_topic { TAP_DATA, TAP_WEIGHTS, TAP_METRICS, TAP_STREAM };
 
-#define TAP_TOPICS 3
+#define TAP_TOPICS 4
 
 struct tap { /* all zero: none */
     void *socket;

@@ -24,7 +24,7 @@ NAMES = ["B/both_train/numpy-float64", "A/both_train/numpy-float32", "B/both_tra
          "pipeline/b1/frames", "pipeline/b1/command", "pipeline/a1/frames", "pipeline/trainers/frames", "pipeline/cost/recorder",
          "pipeline/cost/renderer", "pipeline/cost/checkpoints", "pipeline/recorder_behind", "transport/frames/1/frames",
          "transport/activations/3/bytes", "transport/round_trip/p50", "transport/round_trip/p99", "memory/sparse/copies",
-         "memory/topo/copies"]
+         "memory/topo/copies", "viewers/none/frames", "viewers/1/ratio", "viewers/3_and_a_stalled_one/ratio", "viewers/served/ratio"]
 
 
 class Bench(Case):
@@ -53,7 +53,7 @@ class Bench(Case):
         self.assertEqual([target["target"] for target in found["targets"] if target["what"].startswith("B")][-1], 350)
         for key in ("processor", "date", "body", "cores", "versions", "growth"):
             self.assertTrue(found[key], key)
-        for text in ("Experiment B", "whole pipeline", "Ceilings", "The streams alone", "Peak memory", "Growth"):
+        for text in ("Experiment B", "whole pipeline", "Ceilings", "The streams alone", "Peak memory", "Growth", "three viewers"):
             self.assertIn(text, said)
         if importlib.util.find_spec("matplotlib"):
             with open(self.path("growth.png"), "rb") as file:

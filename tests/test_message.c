@@ -78,6 +78,12 @@ static void test_stream_without_end_says_nil(void **state)
     assert_int_equal(message.info.width, 6);
     assert_int_equal(message.info.dtype, STREAM_U1);
     assert_true(message.info.at);
+    assert_string_equal(message.serves, "");
+    zmq_msg_close(&written);
+    assert_int_equal(message_write_tapped(&written, &frames, 3, 4, "tcp://127.0.0.1:5555"), 0);
+    assert_int_equal(read_back(&message, &written), 0);
+    assert_string_equal(message.serves, "tcp://127.0.0.1:5555");
+    assert_true(message.base == 3 && message.head == 4 && message.info.height == 4);
     zmq_msg_close(&written);
 }
 

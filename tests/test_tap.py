@@ -143,6 +143,29 @@ class Forms(TapCase):
                 self.assertEqual(block["index"], tape["codes/index"][rows].tobytes())
         self.assertGreater(msgpack.unpackb(metrics)["metrics"]["reconstruction_error"], 0)
 
+    def test_a_tap_describes_its_stream_and_greets_everybody(self):
+        """Who knows only the tap learns what the stream is; and a second one who looks is shown weights at once, too."""
+        self.start_run("run", "--set", "window.rate=400", "--set", "window.frames=1000000")  # a pass does not end
+        context, sockets = zmq.Context(), []
+        self.addCleanup(lambda: [*(socket.close(0) for socket in sockets), context.term()])
+        for _ in range(3):
+            socket = context.socket(zmq.SUB)
+            sockets.append(socket)  # the others look on
+            socket.connect("ipc://" + self.path("run", "sockets", "sparse.tap"))
+            socket.subscribe("stream")
+            topic, payload = self.receive(socket)
+            message = msgpack.unpackb(payload)
+            self.assertEqual((topic, message["t"], message["name"], message["kind"], message["shape"], message["grid"], message["pass"]),
+                             (b"stream", "stream", "sparse", "codes", [3], [12, 10], 1000000))
+            self.assertEqual(message["serves"], "ipc://sockets/sparse")
+            socket.unsubscribe("stream")
+            socket.subscribe("weights")
+            self.assertEqual(self.receive(socket)[0], b"weights")
+
+    def receive(self, socket):
+        self.assertTrue(socket.poll(30000), "nothing came")
+        return socket.recv_multipart()
+
     def test_a_stage_that_starts_again_shows_nothing_twice(self):
         child = self.start_run("run", "--set", "window.rate=1500", "--set", "window.block=50")
         tap = subprocess.Popen([TAP, "run", "sparse.tap", "-o", "tapped"], cwd=self.folder, stderr=subprocess.PIPE)

@@ -7,11 +7,12 @@ jobs=${LOOM_JOBS:-2}
 # shellcheck disable=SC2034  # used by those who source this
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config
     libzmq3-dev libczmq-dev libmsgpack-dev libpng-dev zlib1g-dev libhdf5-dev libyaml-dev librandom123-dev libxxhash-dev
-    libfreetype-dev fonts-dejavu-core libjansson-dev)
+    libfreetype-dev fonts-dejavu-core libjansson-dev libwebsockets-dev)
 # shellcheck disable=SC2034
 test_packages=(libcmocka-dev g++ clang clang-format clang-tidy libclang-rt-14-dev llvm shellcheck hdf5-tools procps
     python3 python3-numpy python3-zmq python3-msgpack python3-h5py python3-pil ffmpeg
-    python3-nbclient python3-ipykernel python3-matplotlib python3-tqdm) # the last four run the notebook
+    python3-nbclient python3-ipykernel python3-matplotlib python3-tqdm # these four run the notebook
+    chromium chromium-driver python3-selenium)                         # these three look at the live page
 # shellcheck disable=SC2034
 bench_packages=(python3 python3-numpy python3-h5py python3-matplotlib libopenblas0-pthread) # NumPy's own BLAS is slow
 # shellcheck disable=SC2034

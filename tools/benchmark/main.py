@@ -12,6 +12,7 @@ Sections:
     pipeline   whole pipelines as processes, and what recorder, taps and checkpoints cost
     transport  the streams alone
     memory     peak memory of the layers' stages
+    viewers    what viewers of the live page cost those who train
 """
 
 import argparse
@@ -27,15 +28,17 @@ import sys
 import growth
 import report
 from pipelines import ROOT, Pipelines, fail, record_frames
+from viewers import Viewers
 
-SECTIONS = ["notebook", "kernels", "ceilings", "growth", "pipeline", "transport", "memory"]
+SECTIONS = ["notebook", "kernels", "ceilings", "growth", "pipeline", "transport", "memory", "viewers"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # How much is measured, fully and with --quick.
 FULL = {"rounds": 5, "notebook_s": 0.25, "kernel_s": 0.15, "growth_s": 0.06, "growth_rounds": 3, "frames": 10000, "passes": 20,
-        "largest": 25600, "sides": {20: 10000, 32: 2000, 64: 2000}, "stream_frames": 300000, "warm": 100000, "grid": 160, "memory_frames": 3000}
+        "largest": 25600, "sides": {20: 10000, 32: 2000, 64: 2000}, "stream_frames": 300000, "warm": 100000, "grid": 160, "memory_frames": 3000,
+        "slice_s": 3}
 QUICK = {"rounds": 2, "notebook_s": 0.03, "kernel_s": 0.03, "growth_s": 0.01, "growth_rounds": 1, "frames": 1000, "passes": 3,
-         "largest": 1600, "sides": {20: 1000, 32: 200}, "stream_frames": 20000, "warm": 1000, "grid": 60, "memory_frames": 500}
+         "largest": 1600, "sides": {20: 1000, 32: 200}, "stream_frames": 20000, "warm": 1000, "grid": 60, "memory_frames": 500, "slice_s": 1.2}
 
 
 class Contestant:
@@ -98,6 +101,10 @@ class Bench:
                 self.measures.append((lambda: pipelines.measure_memory(self.size["grid"], self.size["memory_frames"]), 1))
         if self.wants("transport"):
             self.measures.append((self.measure_transport, None))
+
+        if self.wants("viewers"):
+            viewers = Viewers(self.loom, self.folder, self.size["frames"], self.size["passes"], self.size["slice_s"])
+            self.measures.append((viewers.measure, None))
 
     def prepare_notebooks(self):
         """NumPy, and PyTorch if it is there, each with its default threads and with one."""

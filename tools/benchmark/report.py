@@ -186,10 +186,29 @@ def ceilings(results):
     return ", ".join(rates)
 
 
+VIEWERS = [("none", "no viewer"), ("served", "served, nobody looks (to: not served)"), ("1", "one viewer (to: none)"), ("3", "three viewers"),
+           ("3_and_a_stalled_one", "three viewers, and one that takes nothing")]
+
+
+def viewer_table(results):
+    """Rows of cells: who looks, rate as a ratio, its spread."""
+    table = []
+    for name, text in VIEWERS:
+        found = results.get(f"viewers/{name}/ratio")
+        if name == "none" and "viewers/none/renderer" in results:
+            table.append([text, "1", "", "1", f"{100 * value(results, 'viewers/none/renderer'):.1f} %"])
+        if found:
+            work, renderer = value(results, f"viewers/{name}/work"), value(results, f"viewers/{name}/renderer")
+            table.append([text, f"{found['median']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}",
+                          f"{work:.3f}" if work else "", f"{100 * renderer:.1f} %" if renderer is not None else ""])
+    return table
+
+
 HEADS = {
     "experiment": ["", "frames/s", "spread", "x NumPy float64", "target", "met"],
     "ceiling": ["kernel, one thread", "multiply-adds", "arithmetic", "L1", "cache of layer", "nearest ceiling"],
     "transport": ["stream", "readers", "frames/s each", "MB/s each"],
+    "viewers": ["the live page", "rate, ratio", "spread", "CPU a frame of those who train, ratio", "renderer, of a core"],
 }
 
 
@@ -225,6 +244,10 @@ def tables(report, make):
     rows = transport_table(results)
     if rows:
         found += ["The streams alone:", make(HEADS["transport"], rows)]
+    rows = viewer_table(results)
+    if rows:
+        found += ["Experiment B's rate while pages look at it, against its rate while none does, in slices of one run:",
+                  make(HEADS["viewers"], rows)]
     if facts(results):
         found.append("\n".join(f"- {fact}" for fact in facts(results)))
     return found

@@ -75,7 +75,9 @@ static bool read_fields(struct event *self, const struct node *root)
         self->kind = EVENT_LOG;
         self->message = yaml_tree_text(root, "message");
         if (level && strcmp(level, "info") != 0) {
-            self->level = strcmp(level, "error") == 0 ? EVENT_ERROR : EVENT_WARNING;
+            self->level = strcmp(level, "error") == 0    ? EVENT_ERROR
+                          : strcmp(level, "notice") == 0 ? EVENT_NOTICE
+                                                         : EVENT_WARNING;
         }
         return self->message != NULL;
     }
@@ -104,7 +106,7 @@ static bool read_fields(struct event *self, const struct node *root)
 static const char *message_line(struct arena *arena, const char *stage, enum event_level level,
                                 const char *message)
 {
-    static const char *const levels[] = {"info", "warning", "error"};
+    static const char *const levels[] = {"info", "notice", "warning", "error"};
     struct timespec now;
     struct tm utc;
     char stamp[32], *text = NULL;

@@ -18,7 +18,7 @@
 #define EVENT_METRICS_MAX 16
 
 enum event_kind { EVENT_LOG, EVENT_PROGRESS, EVENT_PASS, EVENT_ALIVE };
-enum event_level { EVENT_INFO, EVENT_WARNING, EVENT_ERROR };
+enum event_level { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ERROR };
 
 struct reading {
     char name[40];

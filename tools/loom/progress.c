@@ -189,7 +189,7 @@ void display_draw(struct display *self, bool now)
 
 static void show_message(struct display *self, const char *stage, const struct event *event)
 {
-    static const char *const levels[] = {"", "warning: ", "error: "};
+    static const char *const levels[] = {"", "", "warning: ", "error: "};
     if (self->form == DISPLAY_QUIET && event->level != EVENT_ERROR) {
         return;
     }

@@ -1,0 +1,72 @@
+/* See source.h. */
+#include "source.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define NICENESS 10 /* those who train go first */
+
+static int answer(struct scene *scene, struct archive *archive, const struct ask *ask, struct said **message)
+{
+    if (ask->type == ASK_UNIT) {
+        return scene_say_unit(scene, ask, message);
+    }
+    return archive != NULL
+               ? archive_say_clip(archive, ask->seq, ask->n, message)
+               : error_set(LOOM_EDATA, "only what is recorded can be gone back to: loom view RUN");
+}
+
+int source_answer(struct scene *scene, struct archive *archive)
+{
+    struct ask ask;
+    uint64_t viewer;
+    int status = LOOM_OK;
+    while (status == LOOM_OK && board_take_ask(scene->board, &viewer, &ask)) {
+        struct said *message = NULL;
+        enum board_answer which = ask.type == ASK_UNIT ? BOARD_ANSWER_UNIT : BOARD_ANSWER_CLIP;
+        status = answer(scene, archive, &ask, &message);
+        if (status == LOOM_EDATA || status == LOOM_EIO) {
+            which = BOARD_ANSWER_ERROR;
+            status = scene_say_error(error_message(), &message);
+        }
+        if (status == LOOM_OK) {
+            board_answer(scene->board, viewer, which, &message);
+        }
+    }
+    return status;
+}
+
+struct start {
+    void *(*body)(void *argument);
+    void *argument;
+};
+
+static void *begin(void *argument)
+{
+    const struct start start = *(struct start *)argument;
+    free(argument);
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+    return start.body(start.argument);
+}
+
+int source_start(pthread_t *thread, void *(*body)(void *argument), void *argument)
+{
+    sigset_t all, before;
+    struct start *start = malloc(sizeof *start);
+    if (start == NULL) {
+        return error_set(LOOM_EINTERNAL, "no memory for the live page");
+    }
+    *start = (struct start){body, argument};
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for the main thread */
+    const int failed = pthread_create(thread, NULL, begin, start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0) {
+        free(start);
+        return error_set(LOOM_EINTERNAL, "no thread for the live page: %s", strerror(failed));
+    }
+    return LOOM_OK;
+}
