@@ -21,7 +21,7 @@
 #include "stages/live/guard.h"
 #include "stages/live/history.h"
 #include "stages/live/layers.h"
-#include "stages/live/pipeline_file.h"
+#include "stages/pipeline_file.h"
 #include "stages/live/sampler.h"
 #include "stages/live/say.h"
 #include "stages/live/status.h"

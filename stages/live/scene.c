@@ -208,12 +208,6 @@ static int tell_scene(struct scene *self)
     return status;
 }
 
-static size_t param_count(const struct pipeline_stage *stage, const char *key, size_t fallback)
-{
-    const char *text = pipeline_stage_param(stage, key);
-    return text == NULL ? fallback : (size_t)strtoull(text, NULL, 10);
-}
-
 /* The tapestry, one number of the picture for scale x scale of its own. */
 static int say_tapestry(const struct tapestry *tapestry, struct said **out)
 {
@@ -247,16 +241,12 @@ static int say_tapestry(const struct tapestry *tapestry, struct said **out)
 static void tell_tapestry(struct scene *self)
 {
     for (size_t i = 0; i < self->n_streams && !self->tapestry_told; i++) {
-        const struct pipeline_stage *stage = pipeline_file_find(&self->pipeline, self->streams[i].info.name);
-        const char *path = pipeline_stage_param(stage, "tapestry");
-        if (path == NULL || self->streams[i].info.kind != STREAM_FRAMES) {
+        const struct stream_info *info = &self->streams[i].info;
+        struct tapestry_config config;
+        if (info->kind != STREAM_FRAMES || !pipeline_file_tapestry(&self->pipeline, info->name, &config)) {
             continue;
         }
-        const struct tapestry_config config = {.path = path,
-                                               .window = self->streams[i].info.width,
-                                               .first = param_count(stage, "first", 0),
-                                               .side = param_count(stage, "side", 30),
-                                               .tile = param_count(stage, "tile", 0)};
+        config.window = info->width;
         struct tapestry tapestry = {.bytes = NULL};
         struct said *message = NULL;
         self->tapestry_told = true;

@@ -8,12 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../pipeline_file.h"
 #include "board.h"
 #include "clip.h"
 #include "error.h"
 #include "history.h"
 #include "layers.h"
-#include "pipeline_file.h"
 #include "status.h"
 #include "stream.h"
 

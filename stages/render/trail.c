@@ -11,7 +11,7 @@
 #include "gallery.h"
 #include "ink.h"
 #include "recording_read.h"
-#include "tapestry_lookup.h"
+#include "stages/pipeline_file.h"
 
 #define PIPELINE_BYTES ((size_t)1 << 20)
 #define PIXELS_MAX ((size_t)1 << 26) /* of a tapestry put together */
@@ -188,21 +188,33 @@ static int read_frames(struct trail *self, const struct source *source, const ch
     return status;
 }
 
-/* Take the tapestry that the pipeline names; false if that is not to be had. */
-static bool take_tapestry(struct trail *self, const struct source *source)
+/* Make the tapestry that the pipeline kept in the recording names; false if that is not to be had. */
+static bool make_tapestry(struct tapestry *tapestry, const struct trail *self, const struct source *source)
 {
-    struct tapestry_place place;
-    struct tapestry tapestry = {0};
+    struct pipeline_file file = {.name = NULL};
+    struct tapestry_config config;
     char *pipeline = calloc(PIPELINE_BYTES, 1);
     if (pipeline == NULL) {
         return false;
     }
     recording_reader_pipeline(source->file, pipeline, PIPELINE_BYTES);
-    bool found = tapestry_lookup(&place, pipeline, self->name);
+    bool made = self->window_width == self->window_height &&
+                pipeline_file_parse(&file, pipeline, strlen(pipeline), "pipeline") == LOOM_OK &&
+                pipeline_file_tapestry(&file, self->name, &config);
+    if (made) {
+        config.window = self->window_width;
+        made = tapestry_init(tapestry, &config) == LOOM_OK;
+    }
+    pipeline_file_fini(&file);
     free(pipeline);
-    place.config.window = self->window_width;
-    if (!found || self->window_width != self->window_height ||
-        tapestry_init(&tapestry, &place.config) != LOOM_OK) {
+    return made;
+}
+
+/* Take that tapestry; false if it is not to be had. */
+static bool take_tapestry(struct trail *self, const struct source *source)
+{
+    struct tapestry tapestry = {0};
+    if (!make_tapestry(&tapestry, self, source)) {
         return false;
     }
     self->width = tapestry.period_x + tapestry.window;

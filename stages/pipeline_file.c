@@ -136,6 +136,27 @@ static int read_document(struct pipeline_file *self, yaml_document_t *document, 
     return LOOM_OK;
 }
 
+int pipeline_file_parse(struct pipeline_file *self, const char *text, size_t n, const char *name)
+{
+    yaml_parser_t parser;
+    yaml_document_t document;
+    *self = (struct pipeline_file){.name = NULL};
+    int status = error_set(LOOM_EDATA, "'%s' is not YAML", name);
+    if (!yaml_parser_initialize(&parser)) {
+        return status;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+    if (yaml_parser_load(&parser, &document)) {
+        status = read_document(self, &document, name);
+        yaml_document_delete(&document);
+    }
+    yaml_parser_delete(&parser);
+    if (status < 0) {
+        pipeline_file_fini(self);
+    }
+    return status;
+}
+
 int pipeline_file_read(struct pipeline_file *self, const char *path)
 {
     *self = (struct pipeline_file){.name = NULL};
@@ -149,22 +170,10 @@ int pipeline_file_read(struct pipeline_file *self, const char *path)
         return error_set(LOOM_EIO, "'%s' cannot be read: %s", path, strerror(why));
     }
     const size_t n = fread(bytes, 1, BYTES_MAX, file);
-    yaml_parser_t parser;
-    yaml_document_t document;
-    int status = error_set(LOOM_EDATA, "'%s' is not YAML of less than 1 MiB", path);
-    if (n < BYTES_MAX && yaml_parser_initialize(&parser)) {
-        yaml_parser_set_input_string(&parser, (const unsigned char *)bytes, n);
-        if (yaml_parser_load(&parser, &document)) {
-            status = read_document(self, &document, path);
-            yaml_document_delete(&document);
-        }
-        yaml_parser_delete(&parser);
-    }
+    const int status = n < BYTES_MAX ? pipeline_file_parse(self, bytes, n, path)
+                                     : error_set(LOOM_EDATA, "'%s' has more than 1 MiB", path);
     free(bytes);
     fclose(file);
-    if (status < 0) {
-        pipeline_file_fini(self);
-    }
     return status;
 }
 
@@ -186,4 +195,25 @@ const char *pipeline_stage_param(const struct pipeline_stage *self, const char *
         }
     }
     return NULL;
+}
+
+/* A whole number; the fallback if it is none. */
+static size_t param_count(const struct pipeline_stage *stage, const char *key, size_t fallback)
+{
+    const char *text = pipeline_stage_param(stage, key);
+    char *end = NULL;
+    const unsigned long long value =
+        text == NULL || *text < '0' || *text > '9' ? 0 : strtoull(text, &end, 10);
+    return end != NULL && *end == '\0' ? (size_t)value : fallback;
+}
+
+bool pipeline_file_tapestry(const struct pipeline_file *self, const char *name,
+                            struct tapestry_config *config)
+{
+    const struct pipeline_stage *stage = pipeline_file_find(self, name);
+    *config = (struct tapestry_config){.path = pipeline_stage_param(stage, "tapestry"),
+                                       .first = param_count(stage, "first", 0),
+                                       .side = param_count(stage, "side", 30),
+                                       .tile = param_count(stage, "tile", 0)};
+    return config->path != NULL;
 }
