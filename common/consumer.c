@@ -437,6 +437,11 @@ size_t consumer_ready(const struct consumer *self)
     return (size_t)(waiting->seq + waiting->n - self->position);
 }
 
+uint64_t consumer_waiting(const struct consumer *self)
+{
+    return self->expected - self->position;
+}
+
 /* Copy up to `n` frames of the first reply in the queue behind those gathered, and drop it if it is used up.
  */
 static int gather(struct consumer *self, size_t n)

@@ -43,6 +43,9 @@ int consumer_start(struct consumer *self, uint64_t from, size_t most, const char
 /* Frames that can be taken at once, however they were cut into messages; there may be more behind them. */
 size_t consumer_ready(const struct consumer *self);
 
+/* Frames that have come and were not taken yet. */
+uint64_t consumer_waiting(const struct consumer *self);
+
 /* Take exactly n frames (at most `most`, not past the end of a pass): aligned fields, valid until the next
  * call; metrics if they end a pass. block->n is 0 if they have not all come yet: call again after
  * consumer_pump. */

@@ -206,8 +206,36 @@ void log_error(const char *format, ...)
     va_end(arguments);
 }
 
-void log_progress(uint64_t frame, uint64_t frames, uint64_t pass, uint64_t passes, double rate,
-                  const struct metric *metrics, size_t n_metrics)
+/* A share, as precise as it is worth. */
+static void write_share(FILE *out, const char *name, double value)
+{
+    fprintf(out, isfinite(value) ? ",\"%s\":%.4f" : ",\"%s\":null", name, value);
+}
+
+static void write_shares(FILE *out, const struct log_shares *shares)
+{
+    write_share(out, "computing", shares->computing);
+    write_share(out, "waiting_input", shares->waiting_input);
+    write_share(out, "waiting_output", shares->waiting_output);
+    write_share(out, "cpu", shares->cpu);
+}
+
+static void write_queue(FILE *out, const struct log_queue *queue)
+{
+    const char *const names[] = {"input", "held", "ring"};
+    const uint64_t values[] = {queue->input, queue->held, queue->ring};
+    const char *gap = "";
+    fputs(",\"queue\":{", out);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        if (values[i] != UINT64_MAX) {
+            fprintf(out, "%s\"%s\":%ju", gap, names[i], (uintmax_t)values[i]);
+            gap = ",";
+        }
+    }
+    fputc('}', out);
+}
+
+void log_progress(const struct log_progress *progress)
 {
     char *text = NULL;
     size_t size = 0;
@@ -216,19 +244,34 @@ void log_progress(uint64_t frame, uint64_t frames, uint64_t pass, uint64_t passe
         return;
     }
     if (log_as_json) {
-        fprintf(out, ",\"frame\":%ju", (uintmax_t)frame);
-        fprintf(out, frames == 0 ? ",\"frames\":null" : ",\"frames\":%ju", (uintmax_t)frames);
-        fprintf(out, ",\"pass\":%ju,\"passes\":%ju,\"rate\":", (uintmax_t)pass, (uintmax_t)passes);
-        write_number(out, rate);
+        fprintf(out, ",\"frame\":%ju", (uintmax_t)progress->frame);
+        fprintf(out, progress->frames == 0 ? ",\"frames\":null" : ",\"frames\":%ju",
+                (uintmax_t)progress->frames);
+        fprintf(out, ",\"pass\":%ju,\"passes\":%ju,\"rate\":", (uintmax_t)progress->pass,
+                (uintmax_t)progress->passes);
+        write_number(out, progress->rate);
+        write_shares(out, &progress->shares);
+        write_queue(out, &progress->queue);
     } else {
-        fprintf(out, "%s: frame %ju", log_stage, (uintmax_t)frame);
-        if (passes > 0) {
-            fprintf(out, ", pass %ju/%ju", (uintmax_t)pass, (uintmax_t)passes);
+        fprintf(out, "%s: frame %ju", log_stage, (uintmax_t)progress->frame);
+        if (progress->passes > 0) {
+            fprintf(out, ", pass %ju/%ju", (uintmax_t)progress->pass, (uintmax_t)progress->passes);
         }
-        fprintf(out, ", %.0f frames/s", rate);
+        fprintf(out, ", %.0f frames/s", progress->rate);
     }
-    write_metrics(out, metrics, n_metrics);
+    write_metrics(out, progress->metrics, progress->n_metrics);
     line_close(out, &text, &size);
+}
+
+void log_alive(const struct log_shares *shares)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = log_as_json ? line_open(&text, &size, "alive") : NULL;
+    if (out != NULL) {
+        write_shares(out, shares);
+        line_close(out, &text, &size);
+    }
 }
 
 void log_pass(uint64_t pass, const struct metric *metrics, size_t n_metrics)

@@ -701,6 +701,22 @@ uint64_t producer_head(const struct producer *self)
     return self->head;
 }
 
+uint64_t producer_held(struct producer *self)
+{
+    bool source = self->settings.produce != NULL;
+    uint64_t end = source ? self->there : self->head, ack = producer_ack(self);
+    if (end == UINT64_MAX) {
+        return UINT64_MAX;
+    }
+    uint64_t first = ack > self->base ? ack : self->base;
+    return end > first ? end - first : 0;
+}
+
+bool producer_awaited(const struct producer *self)
+{
+    return self->n_parked > 0;
+}
+
 /* ---- the tap ---- */
 
 bool producer_tapped(struct producer *self, enum tap_topic topic, bool *fresh)

@@ -67,6 +67,13 @@ int producer_set_extent(struct producer *self, uint64_t base, uint64_t head, uin
 /* First frame not yet made; for a source: first frame that nobody has fetched. */
 uint64_t producer_head(const struct producer *self);
 
+/* Frames held because a reader to wait for has not acknowledged them; of a source, those that it cannot make
+ * again (UINT64_MAX: it can make all). */
+uint64_t producer_held(struct producer *self);
+
+/* Whether somebody has asked for frames that are not there yet. */
+bool producer_awaited(const struct producer *self);
+
 /* Smallest acknowledgement of the readers to wait for; UINT64_MAX if there are none (but 0 for a source that
  * waits for whoever comes, until somebody has). */
 uint64_t producer_ack(struct producer *self);

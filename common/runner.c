@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <zmq.h>
 
+#include "clock.h"
+
 bool runner_is_source(const struct runner *self)
 {
     return self->stage->produce != NULL;
@@ -50,6 +52,15 @@ bool runner_all_ended(const struct runner *self)
 
 /* ---- polling ---- */
 
+/* What a stage waits for that had nothing to do in its last turn. */
+static enum load_wait awaited(const struct runner *self)
+{
+    if (runner_is_source(self)) {
+        return producer_awaited(self->producer) ? LOAD_INPUT : LOAD_OUTPUT;
+    }
+    return self->no_room || (self->drained && self->producer != NULL) ? LOAD_OUTPUT : LOAD_INPUT;
+}
+
 int runner_wait(struct runner *self, int64_t timeout_ms)
 {
     zmq_pollitem_t items[4 + 2 * STAGE_INPUTS_MAX];
@@ -74,8 +85,13 @@ int runner_wait(struct runner *self, int64_t timeout_ms)
     if (self->stage->gather != NULL && outside->fd >= 0) {
         items[n++] = (zmq_pollitem_t){.fd = outside->fd, .events = ZMQ_POLLIN};
     }
-    if (zmq_poll(items, n, outside->more ? 0 : timeout_ms) < 0 && errno != EINTR) {
+    timeout_ms = outside->more ? 0 : timeout_ms;
+    int64_t begin_us = timeout_ms == 0 ? 0 : clock_us();
+    if (zmq_poll(items, n, timeout_ms) < 0 && errno != EINTR) {
         return error_set(LOOM_EINTERNAL, "cannot wait for messages: %s", zmq_strerror(errno));
+    }
+    if (timeout_ms != 0) {
+        load_add_wait(&self->load, awaited(self), clock_us() - begin_us);
     }
     return 0;
 }

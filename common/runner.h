@@ -9,6 +9,7 @@
 #include "checkpoints.h"
 #include "consumer.h"
 #include "endpoint.h"
+#include "load.h"
 #include "producer.h"
 #include "stage.h"
 #include "stage_options.h"
@@ -52,8 +53,9 @@ struct runner {
     int64_t look_us; /* taps are not looked at before; see runner_pump_taps */
     int64_t show_us; /* and weights not shown; see runner_show_weights */
 
-    int64_t progress_ms;
-    uint64_t progress_frame;
+    int64_t progress_ms; /* when the last progress line was due */
+    struct load load;
+    bool no_room; /* the last turn found no room for its output */
 };
 
 /* ---- runner.c: what a stage is, where it stands, and waiting ---- */
@@ -75,7 +77,7 @@ bool runner_all_ended(const struct runner *self);
 void runner_handle_signals(void);
 bool runner_stop_requested(void);
 
-/* Wait until a message may have come, a signal has, or timeout_ms has passed. */
+/* Wait until a message may have come, a signal has, or timeout_ms has passed; the load keeps account of it. */
 int runner_wait(struct runner *self, int64_t timeout_ms) LOOM_MUST_CHECK;
 
 int runner_pump_inputs(struct runner *self) LOOM_MUST_CHECK;

@@ -190,7 +190,7 @@ static int start(struct runner *self)
     runner_note_saved(self);
     self->fed_ms = self->progress_ms = self->saved_ms;
     self->look_us = clock_us() + LOOK_FIRST_MS * INT64_C(1000);
-    self->progress_frame = runner_position(self);
+    load_begin(&self->load, runner_is_source(self) ? runner_position(self) : from[0]);
     return status;
 }
 

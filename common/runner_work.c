@@ -22,25 +22,66 @@ static uint64_t passes_of(const struct stream_info *info)
     return info->total == UINT64_MAX ? 0 : info->pass == 0 ? 1 : (info->total + info->pass - 1) / info->pass;
 }
 
+/* Frames done; of a stage with several inputs, of the one that is least far and has not ended. */
+static uint64_t frames_done(const struct runner *self)
+{
+    uint64_t least = runner_is_source(self) ? runner_position(self) : self->infos[0].total;
+    for (size_t i = 0; i < self->options.n_inputs; i++) {
+        uint64_t position = consumer_position(self->consumers[i]);
+        least = position < least && !consumer_ended(self->consumers[i]) ? position : least;
+    }
+    return least;
+}
+
+static struct log_queue queue_of(struct runner *self)
+{
+    struct log_queue queue = {.input = UINT64_MAX, .held = UINT64_MAX, .ring = UINT64_MAX};
+    for (size_t i = 0; i < self->options.n_inputs; i++) {
+        queue.input = (i == 0 ? 0 : queue.input) + consumer_waiting(self->consumers[i]);
+    }
+    if (self->producer != NULL) {
+        queue.held = producer_held(self->producer);
+        queue.ring = runner_is_source(self) ? UINT64_MAX : self->output.ring;
+    }
+    return queue;
+}
+
+static void report_alive(struct runner *self)
+{
+    if (self->options.log == LOG_JSON) {
+        load_measure(&self->load, 0);
+        log_alive(&self->load.shares);
+    }
+}
+
 void runner_report_progress(struct runner *self, bool now)
 {
     int64_t ms = clock_ms(), due = self->options.log == LOG_JSON ? PROGRESS_JSON_MS : PROGRESS_TEXT_MS;
-    if (runner_is_viewer(self) || (!now && (self->drained || ms - self->progress_ms < due))) {
+    if (!now && (self->drained || ms - self->progress_ms < due)) {
+        return;
+    }
+    self->progress_ms = ms;
+    if (runner_is_viewer(self)) {
+        report_alive(self);
         return;
     }
     struct metric metrics[STREAM_METRICS_MAX];
     size_t n =
         self->stage->progress == NULL ? 0 : self->stage->progress(&self->context, self->state, metrics);
     const struct stream_info *info = self->options.n_inputs > 0 ? &self->infos[0] : &self->output;
-    uint64_t frame = runner_is_source(self) ? runner_position(self) : consumer_position(self->consumers[0]);
-    uint64_t total = info->total == UINT64_MAX ? 0 : info->total;
-    uint64_t done = info->pass == 0 ? 0 : frame / info->pass;
-    uint64_t passes = passes_of(info), pass = done < passes ? done + 1 : passes;
-    double seconds = (double)(ms - self->progress_ms) / 1000.0;
-    double rate = seconds > 0 ? (double)(frame - self->progress_frame) / seconds : 0;
-    log_progress(frame, total, pass, passes, frame < self->progress_frame ? 0 : rate, metrics, n);
-    self->progress_ms = ms;
-    self->progress_frame = frame;
+    uint64_t frame = frames_done(self);
+    uint64_t done = info->pass == 0 ? 0 : frame / info->pass, passes = passes_of(info);
+    load_measure(&self->load, frame);
+    struct log_progress progress = {.frame = frame,
+                                    .frames = info->total == UINT64_MAX ? 0 : info->total,
+                                    .pass = done < passes ? done + 1 : passes,
+                                    .passes = passes,
+                                    .rate = self->load.rate,
+                                    .shares = self->load.shares,
+                                    .queue = queue_of(self),
+                                    .metrics = metrics,
+                                    .n_metrics = n};
+    log_progress(&progress);
 }
 
 int runner_show_weights(struct runner *self, bool pass_ended)
@@ -121,7 +162,8 @@ int runner_process_block(struct runner *self, bool *did)
     uint64_t n = stream_block_end(output, from, output->block) - from;
     struct block in;
     *did = false;
-    if (n == 0 || (self->producer != NULL && !producer_has_room(self->producer, output->block))) {
+    self->no_room = n > 0 && self->producer != NULL && !producer_has_room(self->producer, output->block);
+    if (n == 0 || self->no_room) {
         return 0;
     }
     int status = take_input(self, n, &in);

@@ -197,6 +197,9 @@ static int run(struct runner *self)
         log_info("computes with body '%s'", self->output.body);
     }
     status = run_loop(self);
+    if (status == 0 && runner_is_source(self)) { /* the others tell when they drain */
+        runner_report_progress(self, true);
+    }
     if ((status == 0 && (runner_stop_requested() || runner_is_viewer(self))) ||
         state_is_whole(self, status)) {
         return stop(self, status);

@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "load.h"
+
 static double now_s(void)
 {
     struct timespec now;
@@ -29,7 +31,9 @@ void pace_keep(struct pace *self, double rate, uint64_t seq)
     }
     struct timespec due = {.tv_sec = (time_t)due_s};
     due.tv_nsec = (long)((due_s - (double)due.tv_sec) * 1e9);
+    const double begin_s = now_s();
     (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+    load_note_nap((int64_t)(1e6 * (now_s() - begin_s)));
 }
 
 uint64_t pace_block(double rate)

@@ -11,6 +11,8 @@
 #include "log.h"
 #include "yaml_tree.h"
 
+#define CPU_MAX 100000 /* processors; no machine has so many */
+
 static uint64_t read_count(const struct node *map, const char *key)
 {
     const char *text = yaml_tree_text(map, key);
@@ -40,6 +42,27 @@ static void read_metrics(struct event *self, const struct node *map)
     }
 }
 
+/* A number from 0 to most, NAN if there is none. */
+static double read_share(const struct node *map, const char *key, double most)
+{
+    const char *text = yaml_tree_text(map, key);
+    double value;
+    return text && read_real(text, &value) && value >= 0 && value <= most ? value : NAN;
+}
+
+static void read_load(struct event *self, const struct node *root)
+{
+    const struct node *queue = yaml_tree_get(root, "queue");
+    self->shares = (struct log_shares){.computing = read_share(root, "computing", 1),
+                                       .waiting_input = read_share(root, "waiting_input", 1),
+                                       .waiting_output = read_share(root, "waiting_output", 1),
+                                       .cpu = read_share(root, "cpu", CPU_MAX)};
+    self->queue =
+        (struct log_queue){.input = yaml_tree_text(queue, "input") ? read_count(queue, "input") : UINT64_MAX,
+                           .held = yaml_tree_text(queue, "held") ? read_count(queue, "held") : UINT64_MAX,
+                           .ring = yaml_tree_text(queue, "ring") ? read_count(queue, "ring") : UINT64_MAX};
+}
+
 static bool read_fields(struct event *self, const struct node *root)
 {
     const char *event = yaml_tree_text(root, "event"), *level = yaml_tree_text(root, "level");
@@ -57,6 +80,11 @@ static bool read_fields(struct event *self, const struct node *root)
                                                          : EVENT_WARNING;
         }
         return self->message != NULL;
+    }
+    read_load(self, root);
+    if (strcmp(event, "alive") == 0) {
+        self->kind = EVENT_ALIVE;
+        return true;
     }
     self->pass = read_count(root, "pass");
     read_metrics(self, yaml_tree_get(root, "metrics"));

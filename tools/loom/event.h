@@ -12,11 +12,12 @@
 #include <stdio.h>
 
 #include "error.h"
+#include "log.h"
 #include "memory.h"
 
 #define EVENT_METRICS_MAX 16
 
-enum event_kind { EVENT_LOG, EVENT_PROGRESS, EVENT_PASS };
+enum event_kind { EVENT_LOG, EVENT_PROGRESS, EVENT_PASS, EVENT_ALIVE };
 enum event_level { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ERROR };
 
 struct reading {
@@ -26,12 +27,14 @@ struct reading {
 
 struct event {
     enum event_kind kind;
-    enum event_level level; /* log */
-    const char *message;    /* log */
-    const char *stage;      /* name in the run, as the line says it */
-    uint64_t frame, frames; /* progress: done, in all (0: no end) */
-    uint64_t pass, passes;  /* progress: the current one; pass: the one that ended; from 1 */
-    double rate;            /* progress: frames/s */
+    enum event_level level;   /* log */
+    const char *message;      /* log */
+    const char *stage;        /* name in the run, as the line says it */
+    uint64_t frame, frames;   /* progress: done, in all (0: no end) */
+    uint64_t pass, passes;    /* progress: the current one; pass: the one that ended; from 1 */
+    double rate;              /* progress: frames/s */
+    struct log_shares shares; /* progress, alive; NAN: not told */
+    struct log_queue queue;   /* progress; UINT64_MAX: not told */
     struct reading metrics[EVENT_METRICS_MAX];
     size_t n_metrics;
     const char *line; /* as JSON, without newline */

@@ -66,7 +66,9 @@ static bool is_foreign(const struct folder *self)
                                        "pipeline.yaml.part",
                                        "asked.yaml.part",
                                        "log.jsonl",
-                                       "metrics.jsonl"};
+                                       "metrics.jsonl",
+                                       "status.json",
+                                       "status.json.part"};
     bool foreign = false;
     DIR *folder = access(inside(self, "pipeline.yaml"), F_OK) == 0 ? NULL : opendir(self->path);
     if (!folder) {

@@ -3,7 +3,8 @@
  *     RUN/pipeline.yaml   the pipeline that is run, every path absolute; a pipeline file itself
  *     RUN/asked.yaml      only if that differs from what was asked for, because the run takes up files of an
  * older run in the same folder, which was moved aside: what was asked for RUN/layers/ recordings/ pictures/
- * log.jsonl metrics.jsonl      results RUN/checkpoints/    of the stages; `finished` when the run has ended
+ * log.jsonl metrics.jsonl      results; status.json   what the run is doing (status.h)
+ *     RUN/checkpoints/    of the stages; `finished` when the run has ended
  *     RUN/sockets/        mode 0700
  *     RUN/over.yaml       only if it is the folder of a sweep: what is swept over pipeline.yaml. The members have
  * folders of their own in it

@@ -30,6 +30,7 @@ static const struct command commands[] = {
     {"export", "FILE --npy|--csv|--png [options]", "a layer or recording for other programs", NULL},
     {"check", "FILE...", "verify recordings and layer files", NULL},
     {"check-stage", "[options] COMMAND...", "does a stage of yours speak the protocol?", NULL},
+    {"top", "[RUN] [--once [--json]]", "watch a run in a terminal: what limits it", NULL},
     {"list", "", "list the stages that there are", command_list},
     {"inspect", "STAGE [--json]", "show a stage's ports and parameters", command_inspect},
     {"help", "[COMMAND or STAGE]", "this text, or a command's", command_help},

@@ -2,6 +2,7 @@
 #include "progress.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 #include "log.h"
 
 #define REDRAW_MS 100
-#define BAR 16 /* characters */
+#define FIRST_SHARES_S 0.5 /* for which a stage's first shares count */
+#define BAR 16             /* characters */
 #define LINE_BYTES 512
 
 enum display_form display_choose(void)
@@ -21,9 +23,40 @@ enum display_form display_choose(void)
     return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 ? DISPLAY_LIVE : DISPLAY_PLAIN;
 }
 
+void gauge_begin(struct gauge *self)
+{
+    self->shares = LOG_SHARES_UNKNOWN;
+    self->queue = (struct log_queue){.input = UINT64_MAX, .held = UINT64_MAX, .ring = UINT64_MAX};
+    self->shares_ms = 0;
+    self->heard_ms = clock_ms();
+}
+
+/* Shares count for the time since the last ones came. */
+static void take_load(struct gauge *self, const struct event *event, int64_t now_ms)
+{
+    struct spent *spent = &self->spent;
+    self->shares = event->shares;
+    self->queue = event->queue;
+    if (isnan(event->shares.computing + event->shares.waiting_input + event->shares.waiting_output)) {
+        return;
+    }
+    double seconds = self->shares_ms ? (double)(now_ms - self->shares_ms) / 1000 : FIRST_SHARES_S;
+    self->shares_ms = now_ms;
+    spent->seconds += seconds;
+    spent->computing += seconds * event->shares.computing;
+    spent->waiting_input += seconds * event->shares.waiting_input;
+    spent->waiting_output += seconds * event->shares.waiting_output;
+    spent->cpu += seconds * event->shares.cpu;
+    spent->frames += seconds * event->rate;
+}
+
 void gauge_update(struct gauge *self, const struct event *event)
 {
-    if (event->kind == EVENT_LOG) {
+    self->heard_ms = clock_ms();
+    if (event->kind == EVENT_PROGRESS || event->kind == EVENT_ALIVE) {
+        take_load(self, event, self->heard_ms);
+    }
+    if (event->kind == EVENT_LOG || event->kind == EVENT_ALIVE) {
         return;
     }
     if (event->n_metrics) {

@@ -203,14 +203,31 @@ static int take_folder(struct run *run)
     return status;
 }
 
+/* The last status.json: how it ended. status: of what went wrong here, as in error_message(), or 0. */
+static void tell_end(struct run *run, struct status *telemetry, const struct outcome *outcome, int status)
+{
+    if (status) {
+        status_end(telemetry, STATUS_FAILED, arena_copy(&run->arena, error_message()));
+    } else if (outcome->finished) {
+        status_end(telemetry, STATUS_FINISHED, NULL);
+    } else if (outcome->code == -LOOM_EINTERRUPTED) {
+        status_end(telemetry, STATUS_STOPPED, NULL);
+    } else {
+        status_end(
+            telemetry, STATUS_FAILED,
+            arena_format(&run->arena, "%s: %s", outcome->failed ? outcome->failed : "loom", outcome->why));
+    }
+}
+
 /* Run the stages and say how it went. */
 static int run_stages(struct run *run)
 {
     struct journal journal = {0};
     struct outcome outcome;
+    struct status telemetry;
     struct display display = {.form = display_choose(), .n = 0};
-    struct supervisor_options options = {.restarts = run->settings.restarts,
-                                         .grace_ms = run->settings.grace_ms};
+    struct supervisor_options options = {
+        .restarts = run->settings.restarts, .grace_ms = run->settings.grace_ms, .status = &telemetry};
     if (run->settings.json || run->settings.quiet) {
         display.form = run->settings.json ? DISPLAY_JSON : DISPLAY_QUIET;
     }
@@ -218,6 +235,9 @@ static int run_stages(struct run *run)
     for (; display.n < run->n; display.n++) {
         display.gauges[display.n] = &run->processes[display.n].gauge;
     }
+    status_init(&telemetry, &run->arena, run->folder.path, run->pipeline.name, run->began_ms);
+    telemetry.gauges = display.gauges;
+    telemetry.n = display.n;
     int status = journal_open(&journal, run->folder.path);
     if (!status) {
         status = supervise(&outcome, run->processes, run->n, &options, &journal, &display);
@@ -229,8 +249,11 @@ static int run_stages(struct run *run)
         folder_clear_sockets(&run->folder);
     }
     if (status) {
-        return complain(status);
+        int code = complain(status);
+        tell_end(run, &telemetry, &outcome, status);
+        return code;
     }
+    tell_end(run, &telemetry, &outcome, 0);
     if (outcome.finished && display.form != DISPLAY_JSON && display.form != DISPLAY_QUIET) {
         print_summary(run);
     }

@@ -59,6 +59,19 @@ __attribute__((format(printf, 3, 4))) static void say(struct supervisor *self, e
     arena_fini(&scratch);
 }
 
+/* Keep status.json fresh; that it cannot be written is said once, and ends nothing. */
+static void tell_status(struct supervisor *self, enum status_state state)
+{
+    struct status *status = self->options->status;
+    if (!status || (state == STATUS_RUNNING && !status_is_due(status))) {
+        return;
+    }
+    if (status_write(status, state) < 0 && !status->failed) {
+        status->failed = true;
+        say(self, EVENT_WARNING, "%s; the run goes on, but loom top may not show it", error_message());
+    }
+}
+
 /* In the child: become the stage. */
 static void become(const struct supervisor *self, const struct process *process, const int out[2],
                    const int err[2])
@@ -97,6 +110,7 @@ static void start(struct supervisor *self, struct process *process)
 {
     int out[2] = {-1, -1}, err[2] = {-1, -1};
     process->gauge.state = process->looks ? "looking" : "starting";
+    gauge_begin(&process->gauge);
     process->started_ms = clock_ms();
     process->pid = -1;
     if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0) {
@@ -218,6 +232,7 @@ static void restart_later(struct supervisor *self, struct process *process, cons
         return;
     }
     process->restarts++;
+    process->gauge.restarts++;
     say(self, EVENT_WARNING, "%s: %s%s%s; starting it again in %.1f s", process->gauge.name, how,
         *process->complaint ? ": " : "", process->complaint, process->pause_ms / 1000.0);
     process->state = PROCESS_DUE;
@@ -403,6 +418,7 @@ static void interrupt(struct supervisor *self, int number)
 static void pause_run(struct supervisor *self)
 {
     display_clear(self->display);
+    tell_status(self, STATUS_PAUSED);
     for (size_t i = 0; i < self->n; i++) {
         signal_group(&self->processes[i], SIGSTOP);
     }
@@ -506,6 +522,7 @@ static bool any_alive(const struct supervisor *self)
 static void loop(struct supervisor *self, struct pollfd *fds)
 {
     for (tick(self); any_alive(self); tick(self)) {
+        tell_status(self, STATUS_RUNNING);
         fds[0] = (struct pollfd){.fd = self->signals, .events = POLLIN};
         for (size_t i = 0; i < 2 * self->n; i++) {
             fds[1 + i] = (struct pollfd){.fd = self->processes[i / 2].pipes[i % 2], .events = POLLIN};

@@ -16,6 +16,7 @@
 
 #include "event.h"
 #include "progress.h"
+#include "status.h"
 
 enum process_state { PROCESS_DUE, PROCESS_RUNNING, PROCESS_ENDED };
 
@@ -54,6 +55,7 @@ struct process {
 struct supervisor_options {
     int restarts; /* without progress */
     int grace_ms; /* time to end after having been asked, for those that only look; others get 6 times that */
+    struct status *status; /* written while they run; NULL: none */
 };
 
 /* How it ended. */

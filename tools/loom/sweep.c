@@ -37,8 +37,9 @@ struct sweep {
     struct diagnostics diagnostics;
     struct plan plan;
     struct folder folder;
-    struct journal journal; /* of the shared stages and the launcher */
-    bool resumed;           /* it goes on from where it was stopped */
+    struct journal journal;  /* of the shared stages and the launcher */
+    struct status telemetry; /* of the stages of all members, while they train */
+    bool resumed;            /* it goes on from where it was stopped */
     struct instance *instances;
     size_t n; /* instances */
     int64_t began_ms;
@@ -261,14 +262,18 @@ static void make_instances(struct sweep *self)
 static int watch(struct sweep *self, struct outcome *outcome, struct process *processes, size_t n)
 {
     struct display display = {.form = display_choose(), .n = 0};
-    struct supervisor_options options = {.restarts = self->settings.restarts,
-                                         .grace_ms = self->settings.grace_ms};
+    struct supervisor_options options = {
+        .restarts = self->settings.restarts, .grace_ms = self->settings.grace_ms, .status = &self->telemetry};
     if (self->settings.json || self->settings.quiet) {
         display.form = self->settings.json ? DISPLAY_JSON : DISPLAY_QUIET;
     }
     display.gauges = arena_alloc(&self->arena, (n + 1) * sizeof(struct gauge *));
     for (; display.n < n; display.n++) {
         display.gauges[display.n] = &processes[display.n].gauge;
+    }
+    if (!self->telemetry.note) { /* while pictures are drawn, the stages that have trained stay in sight */
+        self->telemetry.gauges = display.gauges;
+        self->telemetry.n = display.n;
     }
     return supervise(outcome, processes, n, &options, &self->journal, &display);
 }
@@ -420,6 +425,7 @@ static int draw(struct sweep *self, struct outcome *outcome)
         }
     }
     add_sheet(self, &all);
+    self->telemetry.note = "All members have been trained; their pictures are being drawn.";
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     size_t at_once = processors > 1 ? (size_t)processors : 1;
     int status = LOOM_OK;
@@ -501,6 +507,20 @@ static int tell_failures(const struct sweep *self)
     return code;
 }
 
+/* The last status.json: how it ended. */
+static void tell_end(struct sweep *self, const struct outcome *outcome, int status)
+{
+    size_t failed = count_failed(self);
+    const char *why = status ? arena_copy(&self->arena, error_message())
+                      : failed
+                          ? arena_format(&self->arena, "%zu of %zu members failed.", failed, self->plan.n)
+                      : outcome->failed ? arena_format(&self->arena, "%s: %s", outcome->failed, outcome->why)
+                                        : NULL;
+    bool finished = !status && outcome->finished && any_left(self);
+    bool stopped = !status && !outcome->finished && outcome->code == -LOOM_EINTERRUPTED;
+    status_end(&self->telemetry, finished ? STATUS_FINISHED : stopped ? STATUS_STOPPED : STATUS_FAILED, why);
+}
+
 static int conclude(struct sweep *self, const struct outcome *outcome)
 {
     if (outcome->failed && !any_left(self)) {
@@ -543,6 +563,7 @@ static int run_sweep(struct sweep *self)
 {
     struct settings *settings = &self->settings;
     struct outcome outcome;
+    bool began = false;
     int code = 0;
     self->began_ms = clock_ms();
     self->diagnostics.arena = &self->arena;
@@ -565,7 +586,9 @@ static int run_sweep(struct sweep *self)
         return code;
     }
     if (!status) {
+        status_init(&self->telemetry, &self->arena, self->folder.path, self->plan.base.name, self->began_ms);
         status = train(self, &outcome);
+        began = true;
     }
     if (!status && outcome.finished) {
         struct outcome drawn;
@@ -573,7 +596,11 @@ static int run_sweep(struct sweep *self)
         outcome = drawn.finished ? outcome : drawn;
     }
     folder_clear_sockets(&self->folder);
-    return status ? complain(status) : conclude(self, &outcome);
+    code = status ? complain(status) : conclude(self, &outcome);
+    if (began) {
+        tell_end(self, &outcome, status);
+    }
+    return code;
 }
 
 static error_t parse_sweep(int key, char *argument, struct argp_state *state)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -158,6 +159,25 @@ static char **make_arguments(const struct instance *instances, size_t n, const s
     return self.items;
 }
 
+/* What stage of the run it is, for those who ask what limits the run. */
+static void describe(struct gauge *gauge, const struct instance *instance)
+{
+    const struct entry *entry = instance->entry;
+    gauge->kind = entry->kind;
+    gauge->looks = entry_only_looks(entry);
+    gauge->source = instance->inputs.n == 0;
+    for (size_t i = 0; i < instance->inputs.n; i++) {
+        const struct wire *wire = &instance->inputs.items[i];
+        const char *endpoint = wire->giver ? wire->giver->entry->from : wire->endpoint;
+        gauge->outside = endpoint ? endpoint : gauge->outside;
+    }
+    for (size_t i = 0; i < entry->n_settings; i++) {
+        const struct setting *setting = &entry->settings[i];
+        gauge->paced |=
+            gauge->source && strcmp(setting->param->name, "rate") == 0 && strtod(setting->text, NULL) > 0;
+    }
+}
+
 struct process *wiring_processes(struct instance *instances, size_t n, size_t *n_processes,
                                  struct arena *arena)
 {
@@ -173,6 +193,7 @@ struct process *wiring_processes(struct instance *instances, size_t n, size_t *n
         process->name = instance->entry->name;
         process->gauge.name = instance->shown;
         process->gauge.member = instance->member;
+        describe(&process->gauge, instance);
         process->folder = instance->folder;
         process->journal = instance->journal;
         process->program = instance->entry->spec->program;

@@ -1301,6 +1301,7 @@ class Run:
         self.folder = folder
         self._errors = tempfile.TemporaryFile()
         self._before = self._stamp()
+        self._began_ns = time.time_ns()  # an older status.json is of an earlier run in this folder
         nothing = subprocess.DEVNULL
         self.process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=self._errors,
                                         start_new_session=True)  # an interrupted cell does not stop it
@@ -1392,6 +1393,30 @@ class Run:
             a bar.
         """
         return Metrics(self, stage)
+
+    def status(self) -> dict[str, Any]:
+        """What the run is doing, as of the last second, or how it ended: the content of its status.json.
+
+        Returns
+        -------
+        dict
+            ``state`` (running, paused, finished, stopped, failed), ``sentence`` (what limits the run), ``stages`` (a
+            list of dicts: ``name``, ``rate``, the shares of its time ``computing``, ``waiting_input`` and
+            ``waiting_output``, ``queue``, ``metrics``, ...), and more; README has all keys. None: not known.
+        """
+        self._await_folder()
+        path = self.folder / "status.json"
+        while True:  # it is written a moment after the folder has been taken
+            ended = self.poll() is not None
+            try:
+                before, text = path.stat().st_mtime_ns, path.read_bytes()
+            except OSError as error:
+                if ended:
+                    raise Error(f"{path} cannot be read: {error.strerror}", IO) from None
+            else:
+                if ended or before >= self._began_ns:
+                    return json.loads(text)
+            time.sleep(0.02)
 
     def layer(self, name: str) -> Layer:
         """A layer that the run has left."""

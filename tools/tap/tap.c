@@ -11,20 +11,19 @@
 #include <argp.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "clock.h"
 #include "consumer.h"
 #include "endpoint.h"
+#include "local_endpoint.h"
 #include "log.h"
 #include "message.h"
 #include "options.h"
@@ -265,32 +264,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 /* ---- where ---- */
-
-/* An endpoint as it is; or ipc:// of a socket's path: one that is too long for a socket goes through its
- * folder's descriptor. *endpoint stays NULL if there is no such folder. */
-static int local_endpoint(const char *path, char **endpoint)
-{
-    const char *slash = strrchr(path, '/');
-    int length = 0;
-    if (strstr(path, "://") != NULL) {
-        length = asprintf(endpoint, "%s", path);
-    } else if (strlen(path) < sizeof((struct sockaddr_un *)0)->sun_path || slash == NULL) {
-        length = asprintf(endpoint, "ipc://%s", path);
-    } else {
-        char *folder = strndup(path, (size_t)(slash - path));
-        int fd = folder == NULL ? -1 : open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC); /* stays open */
-        free(folder);
-        if (fd < 0) {
-            return error_set(LOOM_EPEER, "the socket '%s' cannot be reached: %s", path, strerror(errno));
-        }
-        length = asprintf(endpoint, "ipc:///proc/self/fd/%d%s", fd, slash);
-    }
-    if (length < 0) {
-        *endpoint = NULL;
-        return error_set(LOOM_EINTERNAL, "out of memory for a path");
-    }
-    return 0;
-}
 
 /* Whether the pipeline.yaml that `loom run` wrote has this stage; also if it is not written yet. */
 static bool in_pipeline(const char *run, const char *stage)

@@ -1,0 +1,414 @@
+#!/usr/bin/python3
+"""loom top: what it prints, what it shows in a terminal (a pseudo-terminal here), and that it leaves both the terminal and the
+run as they were.
+
+    tests/test_top.py FOLDER_OF_PROGRAMS [unittest arguments]"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+import unittest
+
+from loom_case import Case, PATIENCE, PIPELINE, program
+
+LONG = ("--set", "window.passes=1000000", "--set", "window.rate=5000")
+ENTER, LEAVE = "\033[?1049h", "\033[?1049l"
+CONTROL = re.compile("\033\\[[0-9;?]*[A-Za-z]")
+TOP_KEYS = {"v", "time", "run", "state", "elapsed_s", "processors", "busy", "stages", "limits", "sentence", "folder"}
+
+
+def stamp(age_s=0):
+    moment = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=age_s)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def stage(name, **more):
+    return {"name": name, "kind": "sparse", "member": None, "state": "running", "frame": 50, "frames": 100, "pass": 1, "passes": 2,
+            "rate": 1234.5, "computing": 0.97, "waiting_input": 0.02, "waiting_output": 0.01, "cpu": 0.9,
+            "queue": {"input": 7, "held": 50, "ring": 100}, "restarts": 0, "silent_s": 0.1, "metrics": {"error": 0.25}, **more}
+
+
+class Terminal:
+    """A program in a pseudo-terminal of its own."""
+
+    def __init__(self, command, folder, columns=100, rows=30, **environment):
+        self.output, self.code = "", None
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.chdir(folder)
+            variables = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "COLORTERM": "", "NO_COLOR": "", **environment}
+            os.execve(command[0], command, variables)
+        self.before = termios.tcgetattr(self.fd)
+
+    def read(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if select.select([self.fd], [], [], 0.05)[0]:
+                try:
+                    self.output += os.read(self.fd, 1 << 16).decode("utf-8", "surrogateescape")
+                except OSError:
+                    return
+
+    def wait_for(self, test, text=None):
+        """Read until the text, or a regular expression, has come since the last call."""
+        end = time.monotonic() + PATIENCE
+        begin = len(self.output)
+        while time.monotonic() < end:
+            self.read(0.1)
+            if re.search(text, self.output[begin:]):
+                return self.output[begin:]
+        return test.fail(f"'{text}' never came: {self.output[begin:][-2000:]!r}")
+
+    def type(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def resize(self, columns, rows):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def attributes(self):
+        return termios.tcgetattr(self.fd)
+
+    def end(self):
+        """Wait for the end: the exit code, or minus the signal."""
+        limit = time.monotonic() + PATIENCE
+        while self.code is None and time.monotonic() < limit:
+            self.read(0.05)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        self.read(0.1)
+        return self.code
+
+    def close(self):
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+def frames(output):
+    """What was drawn, one after the other, as lists of lines."""
+    return [[CONTROL.sub("", line) for line in part.split("\r\n")] for part in output.split("\033[H")[1:]]
+
+
+class Top(Case):
+    def top(self, *arguments, code=0, **environment):
+        variables = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", **environment}
+        child = self.start(program("loom"), "top", *arguments, env=variables)
+        try:
+            out, err = child.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            self.fail("loom top did not end")
+        self.assertEqual(child.returncode, code, out + err)
+        return out, err
+
+    def terminal(self, *arguments, **more):
+        terminal = Terminal([program("loom"), "top", *arguments], self.folder, **more)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def launch(self, run="runs/a", *arguments):
+        launcher = self.start(program("loom"), "run", self.write(PIPELINE), "--dir", run, "--quiet", *LONG, *arguments)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with contextlib.suppress(FileNotFoundError):
+                with open(self.path(run, "status.json"), encoding="utf-8") as file:
+                    if all(stage["computing"] is not None for stage in json.load(file)["stages"]):
+                        return launcher
+            time.sleep(0.05)
+        return self.fail("the run does not begin")
+
+    def stop(self, launcher):
+        launcher.send_signal(signal.SIGINT)
+        self.finish(launcher, 130)
+
+    def make_run(self, run="runs/made", age_s=0, stages=None, **more):
+        """A folder with a status made up."""
+        os.makedirs(self.path(run), exist_ok=True)
+        open(self.path(run, "pipeline.yaml"), "w", encoding="utf-8").close()
+        status = {"v": 1, "time": stamp(age_s), "run": "made", "state": "running", "elapsed_s": 75.0, "processors": 4, "busy": 0.5,
+                  "stages": stages or [stage("window"), stage("sparse")], "limits": "sparse", "sentence": "sparse limits the run.",
+                  **more}
+        with open(self.path(run, "status.json"), "w", encoding="utf-8") as file:
+            json.dump(status, file)
+        return status
+
+    # ---- once ----
+
+    def test_once_of_a_real_run(self):
+        launcher = self.launch()
+        out, err = self.top("--once", "--json", "runs/a")
+        status = json.loads(out)
+        self.assertEqual((out.count("\n"), err), (1, ""))
+        self.assertEqual(set(status), TOP_KEYS)
+        self.assertEqual((status["folder"], status["state"]), ("runs/a", "running"))
+        self.assertEqual([stage["name"] for stage in status["stages"]], ["window", "sparse", "topo", "tape"])
+        self.assertGreater(status["stages"][1]["rate"], 0)
+        out, err = self.top("runs/a")  # no terminal: once
+        self.assertNotIn("\033", out)
+        for word in ("test", "running", "window", "sparse", "topo", "tape", "reconstruction_error"):
+            self.assertIn(word, out)
+        self.assertEqual(json.loads(self.top("--once", "--json")[0])["folder"], "runs/a", "the run that goes on in runs/")
+        self.stop(launcher)
+        out, _ = self.top("--once", "runs/a")
+        self.assertRegex(out, r"test  stopped .*\nThe run was stopped; the same command goes on\.")
+        self.assertEqual(json.loads(self.top("--once", "--json", "runs/a")[0])["state"], "stopped")
+
+    def test_text(self):
+        self.make_run(stages=[stage("window"), stage("sparse", restarts=3), stage("odd", **{
+            key: None for key in ("frame", "frames", "pass", "passes", "rate", "computing", "waiting_input", "waiting_output")})])
+        out, _ = self.top("--once", "runs/made", COLUMNS="200", LC_ALL="C")
+        self.assertEqual([line.rstrip() for line in out.splitlines()[:6]], [
+            "made  running  1:15  4 processors, 50 % busy  runs/made",
+            "sparse limits the run.",
+            "",
+            "stage   state            pass    done   frames/s  computes    awaits input  awaits room  queue                  restarts",
+            "window  running           1/2    50 %      1,234  ######  97  ......   2    ......   1   7 in, 50 % held",
+            "sparse  running           1/2    50 %      1,234  ######  97  ......   2    ......   1   7 in, 50 % held               3",
+        ])
+
+    def test_narrow(self):
+        self.make_run(stages=[stage("a-stage-of-a-rather-long-name-that-goes-on-and-on"), stage("ω" * 10)],
+                      sentence="one two three four five six seven eight nine ten")
+        for width in (1, 2, 10, 25, 40, 79):
+            for locale in ("C", "C.UTF-8"):
+                out = self.top("--once", "runs/made", COLUMNS=str(width), LC_ALL=locale)[0]
+                self.assertLessEqual(max(len(line) for line in out.splitlines()), width, out)
+        out = self.top("--once", "runs/made", COLUMNS="25")[0]
+        self.assertIn("one two three four five\nsix seven eight nine ten\n", out)
+        out = self.top("--once", "runs/made", COLUMNS="60")[0]
+        self.assertIn("computes", out, "what is worth most stays")
+        self.assertNotIn("queue", out)
+
+    def test_what_stands_in_a_status_is_no_command_to_the_terminal(self):
+        evil = "\033[2J\x9b0m\a\n\u202e"
+        self.make_run(run="runs/made", stages=[stage("x" + evil, kind=evil, state=evil, metrics={evil: 1})], sentence=evil, limits=evil)
+        out, _ = self.top("--once", "runs/made")
+        self.assertFalse(any(ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160 for c in out), repr(out))
+        terminal = self.terminal("runs/made")
+        terminal.wait_for(self, "made")
+        terminal.type("q")
+        self.assertEqual(terminal.end(), 0)
+        self.assertNotIn("\033[2J", terminal.output)
+        self.assertNotIn("\a", terminal.output)
+
+    # ---- which run ----
+
+    def test_newest_running(self):
+        self.make_run("runs/old", elapsed_s=500)
+        self.make_run("runs/new", elapsed_s=5)
+        self.make_run("runs/dead", age_s=60, elapsed_s=1)
+        self.make_run("runs/done", state="finished", elapsed_s=1)
+        os.makedirs(self.path("runs", "nothing"))
+        with open(self.path("runs", "nothing", "status.json"), "w", encoding="utf-8") as file:
+            file.write("{")
+        self.assertEqual(json.loads(self.top("--once", "--json")[0])["folder"], "runs/new")
+
+    def test_none_running(self):
+        for _ in range(2):
+            _, err = self.top("--once", code=69)
+            self.assertIn("no run goes on in runs/: start one with loom run", err)
+            self.make_run(state="finished")
+
+    def test_bad_folders(self):
+        self.assertIn("there is no folder 'nowhere'", self.top("nowhere", code=64)[1])
+        os.makedirs(self.path("mine"))
+        self.assertIn("'mine' is not the folder of a run", self.top("mine", code=64)[1])
+        self.write("", "mine/pipeline.yaml")
+        self.assertIn("has no status.json", self.top("mine", code=69)[1])
+        for text in ("", "{", "[]", "{}", '{"stages": 3, "time": "now"}', '{"stages": [], "time": 3}', "\0", "[" * 100000):
+            self.write(text.replace("{", "{{").replace("}", "}}") if "{digits}" in text else text, "mine/status.json")
+            for arguments in (("--once", "mine"), ("--once", "--json", "mine")):
+                _, err = self.top(*arguments, code=65)
+                self.assertIn("mine/./status.json".replace("/./", "/"), err)
+        self.write("", "file")
+        self.assertIn("'file'", self.top("file", code=64)[1])
+
+    def test_odd_values_are_shown_as_unknown(self):
+        self.make_run(stages=[{}, {"name": 3, "queue": [], "metrics": 7}, stage("x", rate="fast", computing=-7, frame=1e300), "text"],
+                      limits=5, sentence=None, elapsed_s="long", busy=[])
+        out, _ = self.top("--once", "runs/made")
+        self.assertIn("made  running", out)
+
+    def test_usage(self):
+        self.assertIn("--json belongs to --once", self.top("--json", code=64)[1])
+        self.assertIn("one run at a time", self.top("a", "b", code=64)[1])
+        self.assertIn("--interval", self.top("--interval", "0", code=64)[1])
+        self.assertIn("--interval", self.top("--interval", "x", code=64)[1])
+
+    def test_killed(self):
+        self.make_run(age_s=11)
+        out, err = self.top("--once", "runs/made", code=69)
+        self.assertIn("made  killed", out)
+        self.assertIn("The run was killed (or its launcher is held); the same loom run command goes on with it.", out)
+        self.assertIn("its launcher was killed", err)
+        self.assertEqual(json.loads(self.top("--once", "--json", "runs/made", code=69)[0])["state"], "killed")
+        terminal = self.terminal("runs/made")
+        self.assertEqual(terminal.end(), 69)
+        self.make_run(age_s=60, state="paused")
+        self.assertIn("made  paused", self.top("--once", "runs/made")[0])
+
+    def test_not_running_in_a_terminal(self):
+        for state, words in (("finished", "it has finished"), ("stopped", "it was stopped"), ("failed", "it has failed")):
+            self.make_run(state=state)
+            terminal = self.terminal("runs/made")
+            self.assertEqual(terminal.end(), 69)
+            self.assertIn(f"runs/made does not run: {words}; loom top --once runs/made shows how it ended", terminal.output)
+            self.assertNotIn(ENTER, terminal.output)
+
+    def test_member_of_a_sweep_stands_for_the_sweep(self):
+        self.make_run("runs/sweep", stages=[stage("sparse"), stage("strength=1/topo", member="strength=1")])
+        os.makedirs(self.path("runs/sweep/strength=1"))
+        for name in ("over.yaml", "strength=1/pipeline.yaml"):
+            self.write("", os.path.join("runs/sweep", name))
+        for folder in ("runs/sweep/strength=1", "runs/sweep/strength=1//"):
+            status = json.loads(self.top("--once", "--json", folder)[0])
+            self.assertEqual((status["folder"], status["stages"][1]["name"]), ("runs/sweep", "strength=1/topo"))
+
+    # ---- in a terminal ----
+
+    def test_live(self):
+        launcher = self.launch()
+        terminal = self.terminal("runs/a", "--interval", "0.2", rows=45, columns=120)
+        shown = terminal.wait_for(self, "winners 12 x 10(.|\n)*activations 5 x 4(.|\n)*▀")
+        self.assertIn(ENTER, shown)
+        self.assertNotEqual(terminal.attributes(), terminal.before, "keys come at once, and are not echoed")
+        for word in ("window", "computes", "awaits room", "reconstruction_error", "q quit"):
+            self.assertIn(word, shown)
+        terminal.type("m")
+        terminal.wait_for(self, "sparse: weights of 6 x 6 of its 12 x 10 units|sparse: weights of [0-9]+ x [0-9]+")
+        terminal.type("m")
+        terminal.read(1)
+        self.assertNotIn("▀", "".join("".join(lines) for lines in frames(terminal.output)[-1:]))
+        terminal.type("m")
+        terminal.wait_for(self, "winners 12 x 10")
+        terminal.resize(60, 12)
+        terminal.read(1.5)
+        last = frames(terminal.output)[-1]
+        self.assertLessEqual(len(last), 12)
+        self.assertLessEqual(max(len(line) for line in last), 60)
+        terminal.resize(20, 2)
+        terminal.read(1)
+        self.assertLessEqual(len(frames(terminal.output)[-1]), 2)
+        terminal.type("q")
+        self.assertEqual(terminal.end(), 0)
+        self.assertEqual(terminal.attributes(), terminal.before)
+        self.assertTrue(terminal.output.endswith(LEAVE))
+        self.stop(launcher)
+
+    def test_terminal_is_restored_on_every_way_out(self):
+        ways = [(lambda terminal: terminal.type("\x03"), 0), (lambda terminal: terminal.type("Q"), 0)]
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            ways.append((lambda terminal, number=number: os.kill(terminal.pid, number), 0))
+        for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+            ways.append((lambda terminal, number=number: os.kill(terminal.pid, number), -number))
+        for leave, code in ways:
+            self.make_run()
+            terminal = self.terminal("runs/made")
+            terminal.wait_for(self, "sparse limits the run")
+            self.assertNotEqual(terminal.attributes(), terminal.before)
+            leave(terminal)
+            self.assertEqual(terminal.end(), code)
+            self.assertEqual(terminal.attributes(), terminal.before)
+            self.assertTrue(terminal.output.endswith(LEAVE), repr(terminal.output[-100:]))
+            self.assertIn("\033[?25h", terminal.output, "the cursor is back")
+
+    def test_pause(self):
+        self.make_run()
+        terminal = self.terminal("runs/made")
+        terminal.wait_for(self, "sparse limits the run")
+        terminal.type("\x1a")
+        self.assertTrue(os.WIFSTOPPED(os.waitpid(terminal.pid, os.WUNTRACED)[1]))
+        terminal.read(0.2)
+        self.assertEqual(terminal.attributes(), terminal.before)
+        self.assertTrue(terminal.output.endswith(LEAVE))
+        self.make_run()
+        os.kill(terminal.pid, signal.SIGCONT)
+        terminal.wait_for(self, "sparse limits the run")
+        self.assertNotEqual(terminal.attributes(), terminal.before)
+        terminal.type("q")
+        self.assertEqual(terminal.end(), 0)
+
+    def test_the_run_ends(self):
+        self.make_run()
+        terminal = self.terminal("runs/made", "--interval", "0.1")
+        terminal.wait_for(self, "sparse limits the run")
+        self.make_run(state="finished", sentence="The run has finished.")
+        self.assertEqual(terminal.end(), 0)
+        self.assertIn("The run has finished.", terminal.output.split(LEAVE)[1], "it stays on the screen")
+        self.make_run()
+        terminal = self.terminal("runs/made", "--interval", "0.1")
+        terminal.wait_for(self, "sparse limits the run")
+        self.make_run(age_s=20)
+        self.assertEqual(terminal.end(), 69)
+        self.assertIn("its launcher was killed", terminal.output.split(LEAVE)[1])
+
+    def test_many_stages_are_scrolled(self):
+        self.make_run(stages=[stage(f"stage-{i:02d}") for i in range(60)])
+        terminal = self.terminal("runs/made", rows=20)
+        terminal.wait_for(self, "stages 1 to 1[0-9] of 60")
+        terminal.type("\033[B")
+        terminal.wait_for(self, "stages 2 to 1[0-9] of 60")
+        terminal.type("j" * 100)
+        terminal.wait_for(self, "stages 4[0-9] to 60 of 60")
+        terminal.type("k" * 100)
+        terminal.wait_for(self, "stages 1 to 1[0-9] of 60")
+        terminal.type("q")
+        self.assertEqual(terminal.end(), 0)
+
+    def test_simple_terminals(self):
+        self.make_run()
+        terminal = self.terminal("runs/made", TERM="dumb")
+        self.assertEqual(terminal.end(), 0)
+        self.assertNotIn("\033", terminal.output)
+        terminal = self.terminal("runs/made", NO_COLOR="1")
+        terminal.wait_for(self, "sparse limits the run")
+        terminal.type("q")
+        self.assertEqual(terminal.end(), 0)
+        self.assertNotRegex(terminal.output.replace("\033[0m\033[?25h", ""), "\033\\[[0-9;]*m")
+        terminal = self.terminal("runs/made", LC_ALL="C")
+        terminal.wait_for(self, "sparse limits the run")
+        terminal.type("q")
+        self.assertEqual(terminal.end(), 0)
+        self.assertTrue(terminal.output.isascii())
+
+    def test_maps_without_colours_or_unicode(self):
+        launcher = self.launch()
+        for environment, characters in ((dict(NO_COLOR="1"), "[░▒▓█]{2}"), (dict(LC_ALL="C"), "[-.:=+*#%@]{2}"),
+                                        (dict(TERM="linux"), "[░▒▓█]{2}")):
+            terminal = self.terminal("runs/a", rows=45, **environment)
+            terminal.wait_for(self, "activations 5 x 4(.|\n)*" + characters)
+            terminal.type("q")
+            self.assertEqual(terminal.end(), 0)
+        self.stop(launcher)
+
+    def test_results_are_the_same(self):
+        self.run_pipeline("without", "--set", "window.rate=600")
+        launcher = self.start(program("loom"), "run", self.path("test.yaml"), "--dir", "with", "--set", "window.rate=600", "--quiet")
+        while not os.path.exists(self.path("with", "status.json")):
+            time.sleep(0.02)
+        tops = [self.terminal("with", "--interval", "0.1", rows=45) for _ in range(2)]
+        tops[0].wait_for(self, "▀")
+        tops[1].wait_for(self, "computes")
+        tops[1].type("m")
+        tops[1].wait_for(self, "weights of")
+        for top in tops:
+            self.assertEqual(top.end(), 0)
+        self.finish(launcher)
+        self.assertEqual(self.result("with"), self.result("without"))
+
+
+if __name__ == "__main__":
+    unittest.main()
