@@ -78,13 +78,14 @@ void taps_receive_fetched(struct taps *self, struct tapped *tap)
 {
     for (zmq_msg_t reply; tap->source != NULL;) {
         zmq_msg_init(&reply);
-        if (zmq_msg_recv(&reply, tap->source, ZMQ_DONTWAIT) < 0) {
+        if (zmq_msg_recv(&reply, tap->source, ZMQ_DONTWAIT) < 0 || tap->stream == CLIP_STREAMS_MAX) {
             zmq_msg_close(&reply);
             return;
         }
         const size_t before = self->sampler.streams[tap->stream].n;
         taps_take_message(self, tap, &reply);
-        if (self->fetching && self->sampler.streams[tap->stream].n > before) {
+        if (self->fetching && tap->stream < CLIP_STREAMS_MAX &&
+            self->sampler.streams[tap->stream].n > before) {
             ask(self, tap); /* the rest; one that has nothing for us is not asked again */
         }
     }
