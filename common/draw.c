@@ -1,72 +1,70 @@
 /* See draw.h. */
-#include "draw.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { WHITE = 255, BLACK = 0, SUBDUED = 85, SEPARATOR = 176, FRAME = 150 };
+#include "draw_parts.h"
 
-/* ---- numbers to shades ---- */
-
-/* ColorBrewer's nine-class "Greys" (Cynthia Brewer, Pennsylvania State University), from light to dark. */
-static const uint8_t greys[] = {0xff, 0xf0, 0xd9, 0xbd, 0x96, 0x73, 0x52, 0x25, 0x00};
-
-/* The shade of a part (0..1) of the maximum; white for anything that is not in (0, 1]. */
-static uint8_t shade_of(double part)
+const struct colours *draw_colours(const struct draw_map *map)
 {
-    if (!(part > 0)) {
-        return WHITE;
-    }
-    const double place = (part < 1 ? part : 1) * (sizeof greys - 1);
-    const size_t below = place < sizeof greys - 2 ? (size_t)place : sizeof greys - 2;
-    const double step = place - (double)below;
-    return (uint8_t)(greys[below] + step * ((double)greys[below + 1] - greys[below]) + 0.5);
+    return map->colours != NULL ? map->colours : &colours_grey;
 }
 
+size_t draw_channels(const struct colours *colours)
+{
+    return colours->grey ? 1 : 3;
+}
+
+/* ---- numbers ---- */
+
 struct summary {
-    double max;                  /* of the finite numbers, at least 0 */
+    double min, max;             /* of the finite numbers, and 0 */
     size_t not_finite, negative; /* how many */
 };
 
-static struct summary summarize(const struct draw_map *map)
+static void add_number(struct summary *summary, float value)
+{
+    if (!isfinite(value)) {
+        summary->not_finite++;
+        return;
+    }
+    summary->negative += value < 0;
+    summary->min = fmin(summary->min, (double)value);
+    summary->max = fmax(summary->max, (double)value);
+}
+
+static struct summary summarize(const float *data, size_t n)
 {
     struct summary summary = {0};
-    const size_t n = map->grid_x * map->grid_y * map->tile_width * map->tile_height;
     for (size_t i = 0; i < n; i++) {
-        const float value = map->data[i];
-        if (!isfinite(value)) {
-            summary.not_finite++;
-        } else if (value < 0) {
-            summary.negative++;
-        } else if (value > summary.max) {
-            summary.max = value;
-        }
+        add_number(&summary, data[i]);
     }
     return summary;
 }
 
+static struct summary summarize_map(const struct draw_map *map)
+{
+    return summarize(map->data, map->grid_x * map->grid_y * map->tile_width * map->tile_height);
+}
+
+bool draw_has_negative(const float *data, size_t n)
+{
+    return summarize(data, n).negative > 0;
+}
+
+/* What the ends of the colours stand for. */
+static struct draw_scale whole_scale(const struct colours *colours, const struct summary *summary)
+{
+    if (colours->diverging) {
+        const double most = fmax(-summary->min, summary->max);
+        return (struct draw_scale){.min = -most, .max = most};
+    }
+    return (struct draw_scale){.min = colours->from_zero ? 0 : summary->min, .max = summary->max};
+}
+
 /* ---- what is shown, and how large ---- */
 
-struct layout {
-    size_t units_x, units_y;     /* shown, from the upper left */
-    size_t numbers_x, numbers_y; /* of each unit, likewise */
-    size_t scale;                /* pixels a number */
-    size_t gap;                  /* pixels between units */
-    size_t width, height;        /* pixels */
-};
-
-static size_t at_most(size_t value, size_t limit)
-{
-    return value < limit ? value : limit;
-}
-
-static size_t at_least(size_t value, size_t limit)
-{
-    return value > limit ? value : limit;
-}
-
-static struct layout lay_out(const struct draw_map *map)
+struct layout draw_lay_out(const struct draw_map *map)
 {
     struct layout layout = {.gap = map->separators ? 1 : 0};
     layout.numbers_x = at_most(map->tile_width, DRAW_SIDE_MAX);
@@ -104,11 +102,13 @@ static void write_note(char note[DRAW_NOTE_BYTES], const struct draw_map *map, c
                  layout->numbers_x, layout->numbers_y, map->tile_width, map->tile_height);
         add_note(note, text);
     }
+    const struct colours *colours = draw_colours(map);
     if (summary->not_finite > 0) {
-        snprintf(text, sizeof text, "numbers that are not finite, left white: %zu", summary->not_finite);
+        snprintf(text, sizeof text, "numbers that are not finite, left %s: %zu", colours->missing,
+                 summary->not_finite);
         add_note(note, text);
     }
-    if (summary->negative > 0) {
+    if (summary->negative > 0 && colours->from_zero) {
         snprintf(text, sizeof text, "numbers below 0, left white: %zu", summary->negative);
         add_note(note, text);
     }
@@ -116,153 +116,229 @@ static void write_note(char note[DRAW_NOTE_BYTES], const struct draw_map *map, c
 
 void draw_map_note(char note[DRAW_NOTE_BYTES], const struct draw_map *map)
 {
-    const struct layout layout = lay_out(map);
-    const struct summary summary = summarize(map);
+    const struct layout layout = draw_lay_out(map);
+    const struct summary summary = summarize_map(map);
     write_note(note, map, &layout, &summary);
 }
 
 /* ---- painting ---- */
 
-static void fill(struct image *image, size_t x, size_t y, size_t width, size_t height, uint8_t shade)
+void draw_fill_colour(struct image *image, size_t x, size_t y, size_t width, size_t height, uint32_t rgb)
 {
+    width = x < image->width ? at_most(width, image->width - x) : 0;
+    height = y < image->height ? at_most(height, image->height - y) : 0;
     for (size_t row = 0; row < height; row++) {
-        memset(image->pixels + (y + row) * image->width + x, shade, width);
-    }
-}
-
-/* Paint one line of pixels: row y of each unit of row unit_y. */
-static void paint_line(uint8_t *line, const struct draw_map *map, const struct layout *layout, size_t unit_y,
-                       size_t y, const struct draw_scale *shades)
-{
-    const double span = shades->max - shades->min;
-    const size_t scale = layout->scale, tile_size = map->tile_width * map->tile_height;
-    for (size_t unit_x = 0; unit_x < layout->units_x; unit_x++) {
-        const float *row = map->data + (unit_y * map->grid_x + unit_x) * tile_size + y * map->tile_width;
-        for (size_t x = 0; x < layout->numbers_x; x++, line += scale) {
-            memset(line, isfinite(row[x]) ? shade_of((row[x] - shades->min) / span) : WHITE, scale);
+        uint8_t *pixel = image->pixels + ((y + row) * image->width + x) * image->channels;
+        if (image->channels == 1) {
+            memset(pixel, (int)(rgb >> 16 & 0xff), width);
+            continue;
         }
-        line += layout->gap;
+        for (size_t i = 0; i < width; i++, pixel += 3) {
+            pixel[0] = (uint8_t)(rgb >> 16);
+            pixel[1] = (uint8_t)(rgb >> 8);
+            pixel[2] = (uint8_t)rgb;
+        }
     }
 }
 
-/* Paint the map with its upper left corner at (left, top). */
-static void paint(struct image *image, size_t left, size_t top, const struct draw_map *map,
-                  const struct layout *layout, const struct draw_scale *shades)
+void draw_fill(struct image *image, size_t x, size_t y, size_t width, size_t height, uint8_t shade)
 {
-    const size_t scale = layout->scale;
-    if (layout->gap > 0) {
-        fill(image, left, top, layout->width, layout->height, SEPARATOR);
+    draw_fill_colour(image, x, y, width, height, (uint32_t)shade << 16 | (uint32_t)shade << 8 | shade);
+}
+
+/* The colour of a number. */
+static uint32_t colour_of(const struct colours *colours, const struct draw_scale *scale, float value)
+{
+    if (!isfinite(value)) {
+        return colours->missing_rgb;
     }
-    const size_t rows = layout->units_y * layout->numbers_y;
-    for (size_t y = 0; y < rows; y++) {
-        uint8_t *line =
-            image->pixels + (top + y * scale + y / layout->numbers_y * layout->gap) * image->width + left;
-        paint_line(line, map, layout, y / layout->numbers_y, y % layout->numbers_y, shades);
-        for (size_t i = 1; i < scale; i++) {
-            memcpy(line + i * image->width, line, layout->width);
+    const double span = scale->max - scale->min;
+    return colours_at(colours, span > 0 ? ((double)value - scale->min) / span : colours->diverging ? 0.5 : 0);
+}
+
+/* Paint a unit, one pixel high a row of numbers but as wide as it shall be, then copy these rows downwards. */
+static void paint_unit(struct image *image, size_t left, size_t top, const float *data,
+                       const struct draw_map *map, const struct layout *layout,
+                       const struct draw_scale *scale)
+{
+    const struct colours *colours = draw_colours(map);
+    const size_t stride = image->width * image->channels;
+    for (size_t y = 0; y < layout->numbers_y; y++) {
+        const size_t row = top + y * layout->scale;
+        for (size_t x = 0; x < layout->numbers_x; x++) {
+            draw_fill_colour(image, left + x * layout->scale, row, layout->scale, 1,
+                             colour_of(colours, scale, data[y * map->tile_width + x]));
+        }
+        uint8_t *line = image->pixels + row * stride + left * image->channels;
+        for (size_t i = 1; i < layout->scale; i++) {
+            memcpy(line + i * stride, line, layout->numbers_x * layout->scale * image->channels);
+        }
+    }
+}
+
+void draw_paint(struct image *image, size_t left, size_t top, const struct draw_map *map,
+                const struct layout *layout, const struct draw_scale *scale)
+{
+    const size_t tile = map->tile_width * map->tile_height;
+    if (layout->gap > 0) {
+        draw_fill(image, left, top, layout->width, layout->height,
+                  draw_colours(map)->diverging ? SEPARATOR_DARK : SEPARATOR);
+    }
+    for (size_t unit_y = 0; unit_y < layout->units_y; unit_y++) {
+        for (size_t unit_x = 0; unit_x < layout->units_x; unit_x++) {
+            const float *data = map->data + (unit_y * map->grid_x + unit_x) * tile;
+            struct draw_scale own;
+            if (map->per_unit) {
+                const struct summary summary = summarize(data, tile);
+                own = whole_scale(draw_colours(map), &summary);
+            }
+            paint_unit(image, left + unit_x * (layout->numbers_x * layout->scale + layout->gap),
+                       top + unit_y * (layout->numbers_y * layout->scale + layout->gap), data, map, layout,
+                       map->per_unit ? &own : scale);
         }
     }
 }
 
 int draw_map_plain(struct image *out, const struct draw_map *map)
 {
-    const struct layout layout = lay_out(map);
-    const struct summary summary = summarize(map);
-    const int status = image_init(out, layout.width, layout.height, 1, WHITE);
+    const struct layout layout = draw_lay_out(map);
+    const struct summary summary = summarize_map(map);
+    const struct draw_scale scale = whole_scale(draw_colours(map), &summary);
+    const int status = image_init(out, layout.width, layout.height, draw_channels(draw_colours(map)), WHITE);
     if (status == LOOM_OK) {
-        paint(out, 0, 0, map, &layout, &(struct draw_scale){.max = summary.max});
+        draw_paint(out, 0, 0, map, &layout, &scale);
     }
     return status;
 }
 
-/* A line one pixel (or `thickness`) wide just around a rectangle. */
-static void frame(struct image *image, size_t x, size_t y, size_t width, size_t height, size_t thickness)
+void draw_frame(struct image *image, size_t x, size_t y, size_t width, size_t height, size_t thickness)
 {
-    fill(image, x - thickness, y - thickness, width + 2 * thickness, thickness, FRAME);
-    fill(image, x - thickness, y + height, width + 2 * thickness, thickness, FRAME);
-    fill(image, x - thickness, y, thickness, height, FRAME);
-    fill(image, x + width, y, thickness, height, FRAME);
+    draw_fill(image, x - thickness, y - thickness, width + 2 * thickness, thickness, FRAME);
+    draw_fill(image, x - thickness, y + height, width + 2 * thickness, thickness, FRAME);
+    draw_fill(image, x - thickness, y, thickness, height, FRAME);
+    draw_fill(image, x + width, y, thickness, height, FRAME);
 }
+
+/* ---- the colour bar ---- */
+
+static size_t count_ticks(const struct draw_bar *bar)
+{
+    return bar->words != NULL || bar->scale->max > bar->scale->min ? DRAW_TICKS
+                                                                   : 1; /* an empty map has only a 0 */
+}
+
+static void write_tick(char text[32], const struct draw_bar *bar, size_t i)
+{
+    const struct draw_scale *scale = bar->scale;
+    if (bar->words != NULL) {
+        snprintf(text, 32, "%s", bar->words[i]);
+        return;
+    }
+    const double span = scale->max - scale->min, value = scale->min + span * (double)i / (DRAW_TICKS - 1);
+    const char *beyond = scale->below && i == 0 ? "≤ " : scale->above && i == DRAW_TICKS - 1 ? "≥ " : "";
+    const int digits = span < 0.05 * fabs(scale->max) ? 5 : 3;
+    snprintf(text, 32, "%s%s%.*g", beyond, value < 0 ? "−" : "", digits, fabs(value));
+}
+
+size_t draw_bar_width(const struct draw_bar *bar, struct text *text)
+{
+    size_t widest = 0;
+    for (size_t i = 0; i < count_ticks(bar); i++) {
+        char tick[32];
+        write_tick(tick, bar, i);
+        widest = at_least(widest, text_width(text, tick, bar->label));
+    }
+    return bar->width + 2 * bar->tick + widest;
+}
+
+void draw_bar(struct image *image, size_t x, size_t y, const struct draw_bar *bar, struct text *text)
+{
+    for (size_t row = 0; row < bar->height; row++) {
+        draw_fill_colour(image, x, y + row, bar->width, 1,
+                         colours_at(bar->colours, ((double)(bar->height - row) - 0.5) / (double)bar->height));
+    }
+    draw_frame(image, x, y, bar->width, bar->height, bar->line);
+    const size_t lift = bar->label * 3 / 8; /* from the middle of a letter down to its foot */
+    for (size_t i = 0; i < count_ticks(bar); i++) {
+        char tick[32];
+        write_tick(tick, bar, i);
+        const size_t at = y + (bar->height - bar->line) * (DRAW_TICKS - 1 - i) / (DRAW_TICKS - 1);
+        if (tick[0] != '\0') {
+            draw_fill(image, x + bar->width, at, bar->tick, bar->line, FRAME);
+            text_draw(text, image, x + bar->width + 2 * bar->tick, at + lift, tick, bar->label, BLACK);
+        }
+    }
+}
+
+size_t draw_fit_letters(struct text *text, const char *line, size_t size, size_t least, size_t width)
+{
+    while (size > least && text_width(text, line, size) > width) {
+        size--;
+    }
+    return size;
+}
+
+/* ---- a map on its page ---- */
 
 /* Sizes of everything around the map, in pixels; letters grow with the map so that prints stay legible. */
 struct page {
     size_t title, label; /* letters */
     size_t margin, gap;
-    size_t line;  /* thickness */
     size_t lines; /* height of title, subtitle and note together */
-    size_t bar_width, bar_height, tick;
+    struct draw_bar bar;
     size_t width, height;
 };
 
-enum { TICKS = 3 };
-
-static void write_tick(char text[32], const struct draw_scale *shades, size_t i)
+/* What stands at the colour bar where each unit has its own scale; NULL where they share one. */
+static const char *const *words_of(const struct draw_map *map, const struct draw_scale *scale)
 {
-    const double span = shades->max - shades->min;
-    const char *beyond = shades->below && i == 0 ? "≤ " : shades->above && i == TICKS - 1 ? "≥ " : "";
-    const int digits = span < 0.05 * fabs(shades->max) ? 5 : 3;
-    snprintf(text, 32, "%s%.*g", beyond, digits, shades->min + span * (double)i / (TICKS - 1));
+    static const char *const rising[DRAW_TICKS] = {"0", "", "max"},
+                             *const both[DRAW_TICKS] = {"−max", "0", "max"},
+                             *const wide[DRAW_TICKS] = {"min", "", "max"};
+    if (!map->per_unit) {
+        return NULL;
+    }
+    return draw_colours(map)->diverging ? both : scale->min < 0 ? wide : rising;
 }
 
-static struct page plan(const struct draw_map *map, const struct layout *layout, const char *note,
-                        const struct draw_scale *shades, struct text *text)
+static void plan(struct page *page, const struct draw_map *map, const struct layout *layout, const char *note,
+                 const struct draw_scale *scale, struct text *text)
 {
     const size_t longer = at_least(layout->width, layout->height);
-    struct page page = {.title = at_least(longer / 45, 18), .line = at_least(longer / 1000, 1)};
-    page.label = page.title * 3 / 4;
-    page.margin = page.title * 5 / 4;
-    page.gap = page.title * 3 / 4;
-    page.bar_width = page.title;
-    page.bar_height = at_least(layout->height, 6 * page.label);
-    page.tick = page.label / 3;
-
-    page.lines = map->title != NULL ? page.title * 4 / 3 : 0;
-    page.lines += map->subtitle != NULL ? page.label * 3 / 2 : 0;
-    page.lines += note[0] != '\0' ? page.label * 3 / 2 : 0;
-    page.lines += page.lines > 0 ? page.gap : 0;
-    size_t ticks = 0;
-    for (size_t i = 0; i < TICKS; i++) {
-        char tick[32];
-        write_tick(tick, shades, i);
-        ticks = at_least(ticks, text_width(text, tick, page.label));
-    }
-    size_t width = layout->width + page.gap + page.bar_width + 2 * page.tick + ticks;
-    width = at_least(width, text_width(text, map->title, page.title));
-    width = at_least(width, text_width(text, map->subtitle, page.label));
-    width = at_least(width, text_width(text, note, page.label));
-    page.width = at_most(width + 2 * page.margin, IMAGE_SIDE_MAX);
-    page.height = page.lines + page.bar_height + 2 * page.margin;
-    return page;
-}
-
-static void paint_bar(struct image *image, size_t x, size_t y, const struct page *page,
-                      const struct draw_scale *shades, struct text *text)
-{
-    const size_t height = page->bar_height;
-    for (size_t row = 0; row < height; row++) {
-        fill(image, x, y + row, page->bar_width, 1,
-             shade_of(((double)(height - row) - 0.5) / (double)height));
-    }
-    frame(image, x, y, page->bar_width, height, page->line);
-    for (size_t i = 0; i < (shades->max > shades->min ? TICKS : 1); i++) { /* an empty map has only a 0 */
-        char tick[32];
-        write_tick(tick, shades, i);
-        const size_t at = y + (height - page->line) * (TICKS - 1 - i) / (TICKS - 1);
-        fill(image, x + page->bar_width, at, page->tick, page->line, FRAME);
-        text_draw(text, image, x + page->bar_width + 2 * page->tick, at + page->label * 3 / 8, tick,
-                  page->label, BLACK);
-    }
+    *page = (struct page){.title = at_least(longer / 38, 18)};
+    page->label = page->title * 4 / 5;
+    page->margin = page->title * 5 / 4;
+    page->gap = page->title * 3 / 4;
+    page->bar = (struct draw_bar){.colours = draw_colours(map),
+                                  .scale = scale,
+                                  .words = words_of(map, scale),
+                                  .width = page->title,
+                                  .height = at_least(layout->height, 6 * page->label),
+                                  .label = page->label,
+                                  .tick = page->label / 3,
+                                  .line = at_least(longer / 1000, 1)};
+    page->lines = map->title != NULL ? page->title * 4 / 3 : 0;
+    page->lines += map->subtitle != NULL ? page->label * 3 / 2 : 0;
+    page->lines += note[0] != '\0' ? page->label * 3 / 2 : 0;
+    page->lines += page->lines > 0 ? page->gap : 0;
+    size_t width = layout->width + page->gap + draw_bar_width(&page->bar, text);
+    width = at_least(width, text_width(text, map->title, page->title));
+    width = at_least(width, text_width(text, map->subtitle, page->label));
+    width = at_least(width, text_width(text, note, page->label));
+    page->width = at_most(width + 2 * page->margin, IMAGE_SIDE_MAX);
+    page->height = page->lines + page->bar.height + 2 * page->margin;
 }
 
 int draw_map_labelled(struct image *out, const struct draw_map *map, struct text *text)
 {
-    const struct layout layout = lay_out(map);
-    const struct summary summary = summarize(map);
+    const struct layout layout = draw_lay_out(map);
+    const struct summary summary = summarize_map(map);
+    const struct draw_scale scale = whole_scale(draw_colours(map), &summary);
     char note[DRAW_NOTE_BYTES];
+    struct page page;
     write_note(note, map, &layout, &summary);
-    const struct draw_scale shades = {.max = summary.max};
-    const struct page page = plan(map, &layout, note, &shades, text);
-    const int status = image_init(out, page.width, page.height, 1, WHITE);
+    plan(&page, map, &layout, note, &scale, text);
+    const int status = image_init(out, page.width, page.height, draw_channels(draw_colours(map)), WHITE);
     if (status != LOOM_OK) {
         return status;
     }
@@ -279,219 +355,8 @@ int draw_map_labelled(struct image *out, const struct draw_map *map, struct text
     text_draw(text, out, page.margin, y + page.label, note, page.label, BLACK);
 
     y = page.margin + page.lines;
-    frame(out, page.margin, y, layout.width, layout.height, page.line);
-    paint(out, page.margin, y, map, &layout, &shades);
-    paint_bar(out, page.margin + layout.width + page.gap, y, &page, &shades, text);
-    return LOOM_OK;
-}
-
-/* ---- sheets ---- */
-
-#define SHEET_SIDE 1200    /* pixels of the largest map of a sheet of one column */
-#define SHEET_BEYOND 0.005 /* share of the numbers that may lie beyond either end of the grey scale */
-#define SHEET_BINS 4096    /* in which these ends are looked for */
-
-/* Sizes in pixels of a sheet's parts. */
-struct grid_page {
-    struct draw_scale shades;       /* of all maps */
-    size_t scale;                   /* pixels a number */
-    size_t cell_width, cell_height; /* of the largest map */
-    size_t label, small;            /* letters of the two lines above a map */
-    size_t above, gap;              /* height of these lines; between places */
-    size_t columns, rows;
-    struct page page;
-};
-
-/* The largest letters up to `size` in which a line is no wider than `width`; 8 pixels if there are none. */
-static size_t fit_letters(struct text *text, const char *line, size_t size, size_t width)
-{
-    while (size > 8 && text_width(text, line, size) > width) {
-        size--;
-    }
-    return size;
-}
-
-static struct draw_map at_scale(const struct draw_map *map, size_t scale)
-{
-    struct draw_map scaled = *map;
-    scaled.scale = scale;
-    scaled.separators = map->grid_x * map->grid_y > 1;
-    return scaled;
-}
-
-static size_t count_numbers(const struct draw_map *map)
-{
-    return map->data == NULL ? 0 : map->grid_x * map->grid_y * map->tile_width * map->tile_height;
-}
-
-/* The range of all finite numbers of the maps; {INFINITY, -INFINITY} if there are none. */
-static struct draw_scale range_of(const struct draw_map *maps, size_t n)
-{
-    struct draw_scale range = {.min = INFINITY, .max = -INFINITY};
-    for (size_t i = 0; i < n; i++) {
-        const size_t size = count_numbers(&maps[i]);
-        for (size_t j = 0; maps[i].data != NULL && j < size; j++) {
-            if (isfinite(maps[i].data[j])) {
-                range.min = fmin(range.min, maps[i].data[j]);
-                range.max = fmax(range.max, maps[i].data[j]);
-            }
-        }
-    }
-    return range;
-}
-
-/* Move both ends of the range inwards by bins that hold, with all beyond, at most SHEET_BEYOND of the numbers. */
-static void narrow(struct draw_scale *range, const struct draw_map *maps, size_t n)
-{
-    size_t counts[SHEET_BINS] = {0}, all = 0;
-    const double width = (range->max - range->min) / SHEET_BINS;
-    for (size_t i = 0; i < n && width > 0; i++) {
-        const size_t size = count_numbers(&maps[i]);
-        for (size_t j = 0; maps[i].data != NULL && j < size; j++) {
-            if (isfinite(maps[i].data[j])) {
-                const double bin = (maps[i].data[j] - range->min) / width;
-                counts[bin < 0 ? 0 : bin < SHEET_BINS ? (size_t)bin : SHEET_BINS - 1]++;
-                all++;
-            }
-        }
-    }
-    const double few = SHEET_BEYOND * (double)all;
-    size_t first = 0, end = SHEET_BINS, below = 0, above = 0;
-    while (first + 1 < end && (double)(below + counts[first]) <= few) {
-        below += counts[first++];
-    }
-    while (first + 1 < end && (double)(above + counts[end - 1]) <= few) {
-        above += counts[--end];
-    }
-    range->max = end < SHEET_BINS ? range->min + width * (double)end : range->max;
-    range->min += width * (double)first;
-}
-
-struct draw_scale draw_scale_of(const struct draw_map *maps, size_t n)
-{
-    const struct draw_scale range = range_of(maps, n);
-    if (range.min > range.max) {
-        return (struct draw_scale){0};
-    }
-    struct draw_scale scale = range;
-    narrow(&scale, maps, n);
-    narrow(&scale, maps, n); /* again: one large number may have made the bins coarse */
-    if (!(scale.max - scale.min > (range.max - range.min) * 1e-6)) {
-        scale.min = fmin(range.min, 0);
-        scale.max = fmax(range.max, 0);
-    }
-    scale.below = range.min < scale.min;
-    scale.above = range.max > scale.max;
-    return scale;
-}
-
-static void plan_cells(struct grid_page *grid, const struct draw_sheet *sheet, struct text *text)
-{
-    size_t longest = 1;
-    for (size_t i = 0; i < sheet->n; i++) {
-        const struct draw_map *map = &sheet->maps[i];
-        if (map->data != NULL) {
-            longest = at_least(map->grid_x * map->tile_width, longest);
-            longest = at_least(map->grid_y * map->tile_height, longest);
-        }
-    }
-    grid->shades = draw_scale_of(sheet->maps, sheet->n);
-    grid->columns = at_most(sheet->columns, sheet->n);
-    grid->rows = (sheet->n + grid->columns - 1) / grid->columns;
-    grid->scale = at_least((size_t)(SHEET_SIDE / sqrt((double)grid->columns)) / longest, 1);
-    grid->cell_width = grid->cell_height = 120;
-    for (size_t i = 0; i < sheet->n; i++) {
-        if (sheet->maps[i].data != NULL) {
-            const struct draw_map map = at_scale(&sheet->maps[i], grid->scale);
-            const struct layout layout = lay_out(&map);
-            grid->cell_width = at_least(layout.width, grid->cell_width);
-            grid->cell_height = at_least(layout.height, grid->cell_height);
-        }
-    }
-    grid->label = at_most(at_least(grid->cell_width / 20, 14), 30);
-    grid->small = grid->label * 3 / 4;
-    for (size_t i = 0; i < sheet->n; i++) {
-        grid->label = fit_letters(text, sheet->maps[i].title, grid->label, grid->cell_width);
-        grid->small = fit_letters(text, sheet->maps[i].subtitle, grid->small, grid->cell_width);
-    }
-    grid->above = grid->label * 4 / 3 + grid->small * 5 / 3;
-    grid->gap = at_least(grid->label, 16);
-}
-
-static void plan_sheet(struct grid_page *grid, const struct draw_sheet *sheet, struct text *text)
-{
-    struct page *page = &grid->page;
-    plan_cells(grid, sheet, text);
-    const size_t width = grid->columns * (grid->cell_width + grid->gap) - grid->gap;
-    const size_t height = grid->rows * (grid->above + grid->cell_height + grid->gap) - grid->gap;
-    page->title = at_most(at_least(width / 45, 18), 44);
-    page->label = page->title * 3 / 4;
-    page->margin = page->title * 5 / 4;
-    page->gap = page->title;
-    page->line = at_least(grid->cell_width / 1000, 1);
-    page->lines = page->title * 4 / 3 + page->label * 3 / 2 + page->gap;
-    page->bar_width = page->title;
-    page->bar_height = at_least(grid->cell_height, 6 * page->label);
-    page->tick = page->label / 3;
-    size_t ticks = 0;
-    for (size_t i = 0; i < TICKS; i++) {
-        char tick[32];
-        write_tick(tick, &grid->shades, i);
-        ticks = at_least(ticks, text_width(text, tick, page->label));
-    }
-    page->width = at_least(width + page->gap + page->bar_width + 2 * page->tick + ticks,
-                           text_width(text, sheet->title, page->title));
-    page->width = at_least(page->width, text_width(text, sheet->subtitle, page->label)) + 2 * page->margin;
-    page->height = page->lines + at_least(height, grid->above + page->bar_height) + 2 * page->margin;
-}
-
-static void paint_cell(struct image *image, size_t x, size_t y, const struct grid_page *grid,
-                       const struct draw_map *map, bool own_scale, struct text *text)
-{
-    if (map->title != NULL) {
-        text_draw(text, image, x, y + grid->label, map->title, grid->label, BLACK);
-    }
-    if (map->subtitle != NULL) {
-        text_draw(text, image, x, y + grid->label * 4 / 3 + grid->small, map->subtitle, grid->small, SUBDUED);
-    }
-    y += grid->above;
-    if (map->data == NULL) {
-        frame(image, x, y, grid->cell_width, grid->cell_height, grid->page.line);
-        return;
-    }
-    const struct draw_map scaled = at_scale(map, grid->scale);
-    const struct layout layout = lay_out(&scaled);
-    frame(image, x, y, layout.width, layout.height, grid->page.line);
-    const struct draw_scale shades = own_scale ? draw_scale_of(map, 1) : grid->shades;
-    paint(image, x, y, &scaled, &layout, &shades);
-}
-
-int draw_sheet(struct image *out, const struct draw_sheet *sheet, struct text *text)
-{
-    struct grid_page grid = {.scale = 1};
-    plan_sheet(&grid, sheet, text);
-    const struct page *page = &grid.page;
-    const int status = image_init(out, page->width, page->height, 1, WHITE);
-    if (status != LOOM_OK) {
-        return status;
-    }
-    size_t y = page->margin;
-    if (sheet->title != NULL) {
-        text_draw(text, out, page->margin, y + page->title, sheet->title, page->title, BLACK);
-    }
-    y += page->title * 4 / 3;
-    if (sheet->subtitle != NULL) {
-        text_draw(text, out, page->margin, y + page->label, sheet->subtitle, page->label, SUBDUED);
-    }
-    y = page->margin + page->lines;
-    for (size_t i = 0; i < sheet->n; i++) {
-        paint_cell(out, page->margin + i % grid.columns * (grid.cell_width + grid.gap),
-                   y + i / grid.columns * (grid.above + grid.cell_height + grid.gap), &grid, &sheet->maps[i],
-                   sheet->own_scales, text);
-    }
-    if (!sheet->own_scales) {
-        paint_bar(out, page->margin + grid.columns * (grid.cell_width + grid.gap) - grid.gap + page->gap,
-                  y + grid.above, page, &grid.shades, text);
-    }
+    draw_frame(out, page.margin, y, layout.width, layout.height, page.bar.line);
+    draw_paint(out, page.margin, y, map, &layout, &scale);
+    draw_bar(out, page.margin + layout.width + page.gap, y, &page.bar, text);
     return LOOM_OK;
 }

@@ -220,6 +220,8 @@ bool image_grey_to_bytes(uint8_t *out, const float *values, size_t n)
 
 /* ---- writing ---- */
 
+#define PIXELS_A_METRE 11811 /* 300 an inch: the size at which programs for papers place a picture */
+
 struct writing {
     struct complaint complaint;
     FILE *file;
@@ -250,8 +252,11 @@ static int encode(struct writing *self, const struct image *image, const char *t
     png_set_IHDR(self->png, self->info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
                  image->channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    png_set_compression_strategy(self->png, Z_RLE); /* for maps of squares as small as the default's, in a */
-    png_set_filter(self->png, 0, PNG_FILTER_UP);    /* fifth of the time */
+    if (image->channels == 1) { /* for maps of squares as small as the default's, in a fifth of the time */
+        png_set_compression_strategy(self->png, Z_RLE);
+    }
+    png_set_filter(self->png, 0, image->channels == 1 ? PNG_FILTER_UP : PNG_FILTER_NONE);
+    png_set_pHYs(self->png, self->info, PIXELS_A_METRE, PIXELS_A_METRE, PNG_RESOLUTION_METER);
     if (title != NULL) {
         static char key[] = "Title", empty[] = "";
         self->text = (png_text){.compression = PNG_ITXT_COMPRESSION_NONE,

@@ -622,3 +622,12 @@ int recording_read_metrics(struct recording_reader *self, size_t s, uint64_t pas
     }
     return LOOM_OK;
 }
+
+void recording_reader_pipeline(const struct recording_reader *self, char *text, size_t size)
+{
+    if (H5Aexists(self->file, "pipeline") <= 0 ||
+        hdf5_read_text(self->file, self->path, "pipeline", text, size) != LOOM_OK ||
+        strlen(text) + 1 >= size) {
+        text[0] = '\0';
+    }
+}

@@ -37,6 +37,9 @@ const char *recording_reader_path(const struct recording_reader *self);
 size_t recording_reader_streams(const struct recording_reader *self);
 uint64_t recording_reader_first(const struct recording_reader *self); /* frame of row 0, of every stream */
 
+/* The pipeline's text, to text (size bytes, with its NUL); "" if it has none, or a longer one. */
+void recording_reader_pipeline(const struct recording_reader *self, char *text, size_t size);
+
 /* Of stream s: its description (block and ring are 0), the group it lies in, and how many rows are
  * durable. Valid until refresh. */
 const struct stream_info *recording_reader_info(const struct recording_reader *self, size_t s);

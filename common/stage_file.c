@@ -38,7 +38,11 @@ static int write_attributes(struct layer_writer *file, const struct stage *stage
             return status;
         }
     }
+    const uint64_t pass = context->n_inputs > 0 ? context->inputs[0].pass : output->pass;
     int status = layer_write_integer(file, "frame", (int64_t)frame);
+    if (status == 0 && pass > 0) { /* passes done */
+        status = layer_write_integer(file, "pass", (int64_t)(frame / pass));
+    }
     if (status == 0 && output->layer[0] != '\0') {
         status = layer_write_text(file, "lineage", output->layer);
     }

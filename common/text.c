@@ -89,8 +89,10 @@ static void blend(struct image *image, const FT_Bitmap *bitmap, long left, long 
                 continue;
             }
             const unsigned ink = bitmap->buffer[row * bitmap->pitch + column];
-            uint8_t *pixel = &image->pixels[(size_t)y * image->width + (size_t)x];
-            *pixel = (uint8_t)((*pixel * (255 - ink) + shade * ink + 127) / 255);
+            uint8_t *pixel = image->pixels + ((size_t)y * image->width + (size_t)x) * image->channels;
+            for (size_t c = 0; c < image->channels; c++) {
+                pixel[c] = (uint8_t)((pixel[c] * (255 - ink) + shade * ink + 127) / 255);
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ void text_destroy(struct text **self_p);
 /* Width in pixels of a line (UTF-8) in letters of `size` pixels (the em). */
 size_t text_width(struct text *self, const char *line, size_t size);
 
-/* Draw a line in `shade` (0 black .. 255 white) over a grey picture, its left end at x, its baseline at y;
+/* Draw a line in `shade` (0 black .. 255 white) over a picture, its left end at x, its baseline at y;
  * cut off at the picture's edges. */
 void text_draw(struct text *self, struct image *image, size_t x, size_t y, const char *line, size_t size,
                uint8_t shade);

@@ -272,6 +272,94 @@ static void test_draw_sheet_has_one_scale_for_all(void **state)
     image_fini(&image);
 }
 
+/* Lightness L* of a colour 0xRRGGBB (CIE 1976, sRGB). */
+static double lightness(uint32_t rgb)
+{
+    const double weights[3] = {0.2126, 0.7152, 0.0722};
+    double y = 0;
+    for (unsigned c = 0; c < 3; c++) {
+        const double v = (rgb >> (16 - 8 * c) & 0xff) / 255.0;
+        y += weights[c] * (v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4));
+    }
+    return y > 216.0 / 24389 ? 116 * cbrt(y) - 16 : y * 24389 / 27;
+}
+
+static void test_colours_have_even_lightness(void **state)
+{
+    (void)state;
+    for (size_t i = 1; colours_names[i] != NULL; i++) {
+        const struct colours *map = colours_find(colours_names[i]);
+        assert_non_null(map);
+        assert_ptr_equal(map, colours_choose(i, false));
+        assert_int_equal(colours_at(map, 0), map->table[0]);
+        assert_int_equal(colours_at(map, 1), map->table[map->n - 1]);
+        assert_int_equal(colours_at(map, -3), map->table[0]);
+        assert_int_equal(colours_at(map, NAN), map->table[0]);
+        assert_int_equal(colours_at(map, 7), map->table[map->n - 1]);
+        const double rising = map->from_zero || map->diverging ? -1 : 1; /* grey: from white to black */
+        for (int step = map->diverging ? 51 : 1; step <= 100; step++) {
+            const double change =
+                lightness(colours_at(map, step / 100.0)) - lightness(colours_at(map, (step - 1) / 100.0));
+            assert_true(rising * change > 0 && rising * change < 3);
+        }
+        for (int step = 1; step <= 50 && map->diverging; step++) {
+            assert_true(lightness(colours_at(map, step / 100.0)) >
+                        lightness(colours_at(map, (step - 1) / 100.0)));
+        }
+    }
+    assert_null(colours_find("jet"));
+    assert_null(colours_find("auto"));
+    assert_ptr_equal(colours_choose(0, false), &colours_grey);
+    assert_true(colours_choose(0, true)->diverging);
+}
+
+static uint32_t rgb_at(const struct image *image, size_t x, size_t y)
+{
+    const uint8_t *pixel = image->pixels + (y * image->width + x) * 3;
+    return (uint32_t)pixel[0] << 16 | (uint32_t)pixel[1] << 8 | pixel[2];
+}
+
+static void test_draw_in_colour(void **state)
+{
+    (void)state;
+    const float data[] = {-2, 0, 1, NAN, 4, 4, 2, 0};
+    struct draw_map map = {
+        .data = data, .grid_x = 2, .grid_y = 1, .tile_width = 4, .tile_height = 1, .scale = 2};
+    struct image image;
+    map.colours = colours_find("redblue");
+    assert_int_equal(draw_map_plain(&image, &map), LOOM_OK);
+    assert_int_equal(image.channels, 3);
+    const double parts[] = {0.25, 0.5, 0.625, 0, 1, 1, 0.75, 0.5}; /* 0 in the middle, 4 at the end */
+    for (size_t i = 0; i < 8; i++) {
+        const uint32_t expected = i == 3 ? map.colours->missing_rgb : colours_at(map.colours, parts[i]);
+        assert_int_equal(rgb_at(&image, 2 * i, 0), expected);
+        assert_int_equal(rgb_at(&image, 2 * i + 1, 1), expected);
+    }
+    image_fini(&image);
+    map.per_unit = true; /* the first unit's own largest size is 2 */
+    assert_int_equal(draw_map_plain(&image, &map), LOOM_OK);
+    assert_int_equal(rgb_at(&image, 0, 0), colours_at(map.colours, 0));
+    assert_int_equal(rgb_at(&image, 4, 0), colours_at(map.colours, 0.75));
+    image_fini(&image);
+    map.colours = colours_find("viridis"); /* from the smallest to the largest */
+    assert_int_equal(draw_map_plain(&image, &map), LOOM_OK);
+    assert_int_equal(rgb_at(&image, 2, 0), colours_at(map.colours, 2.0 / 3));
+    assert_int_equal(rgb_at(&image, 6, 0), 0xffffff);
+    image_fini(&image);
+    assert_int_equal(draw_map_labelled(&image, &map, NULL), LOOM_OK);
+    assert_int_equal(image.channels, 3);
+    image_fini(&image);
+    const struct draw_sheet sheet = {.maps = &map, .n = 1, .columns = 1, .colours = colours_find("redblue")};
+    assert_int_equal(draw_sheet(&image, &sheet, NULL), LOOM_OK);
+    assert_int_equal(image.channels, 3);
+    size_t zeros = 0;
+    for (size_t i = 0; i < image.width * image.height; i++) {
+        zeros += rgb_at(&image, i % image.width, i / image.width) == 0xf7f7f7;
+    }
+    assert_true(zeros > 1000); /* numbers that are 0, for 0 is in the middle */
+    image_fini(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +371,8 @@ int main(void)
         cmocka_unit_test(test_draw_labelled_holds_the_map),
         cmocka_unit_test(test_draw_letters_need_a_font),
         cmocka_unit_test(test_draw_sheet_has_one_scale_for_all),
+        cmocka_unit_test(test_colours_have_even_lightness),
+        cmocka_unit_test(test_draw_in_colour),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

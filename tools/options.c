@@ -35,3 +35,21 @@ bool ends_with(const char *text, const char *ending)
     size_t n = strlen(text), m = strlen(ending);
     return n > m && strcmp(text + n - m, ending) == 0;
 }
+
+void option_frames(const struct argp_state *state, const char *text, uint64_t *from, uint64_t *to)
+{
+    char *end = NULL;
+    errno = 0;
+    *from = strtoull(text, &end, 10);
+    bool valid = isdigit((unsigned char)text[0]) && strncmp(end, "..", 2) == 0;
+    const char *last = valid ? end + 2 : "";
+    *to = UINT64_MAX;
+    if (*last != '\0') {
+        *to = strtoull(last, &end, 10);
+        valid = isdigit((unsigned char)last[0]) && *end == '\0';
+    }
+    if (!valid || errno != 0 || *from > *to) {
+        argp_error(state, "--frames is A..B, both included, such as 0..999, or A.. to the end, not '%s'",
+                   text);
+    }
+}

@@ -14,6 +14,9 @@ double option_number(const struct argp_state *state, const char *option, const c
 uint64_t option_whole(const struct argp_state *state, const char *option, const char *text, uint64_t min,
                       uint64_t max);
 
+/* "A..B", both included, or "A.." (*to is UINT64_MAX), the value of --frames. */
+void option_frames(const struct argp_state *state, const char *text, uint64_t *from, uint64_t *to);
+
 /* Whether `text` ends with `ending` and something stands before that. */
 bool ends_with(const char *text, const char *ending);
 

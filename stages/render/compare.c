@@ -212,10 +212,14 @@ static void write_title(char title[TEXT_BYTES], const char *run)
     }
 }
 
+static size_t count_numbers(const struct draw_map *map)
+{
+    return map->grid_x * map->grid_y * map->tile_width * map->tile_height;
+}
+
 static double largest(const struct place *place)
 {
-    const struct draw_map *map = &place->map;
-    const size_t n = map->grid_x * map->grid_y * map->tile_width * map->tile_height;
+    const size_t n = count_numbers(&place->map);
     double max = 0;
     for (size_t i = 0; i < n; i++) {
         max = fmax(max, (double)place->data[i]);
@@ -263,18 +267,9 @@ static struct draw_map map_of(struct places *places, const struct place *of, con
 static int write_sheet(struct gallery *self, const char *name, const struct draw_sheet *sheet)
 {
     struct image image = {0};
-    char *path = NULL;
-    int status = asprintf(&path, "%s/%s-compared.png", self->folder, name) < 0 ? no_memory() : LOOM_OK;
-    if (status == LOOM_OK) {
-        status = draw_sheet(&image, sheet, self->text);
-    }
-    if (status == LOOM_OK) {
-        status = image_write(&image, path, sheet->title);
-    }
-    self->drawn += status == LOOM_OK ? 1 : 0;
-    image_fini(&image);
-    free(path);
-    return status;
+    const size_t failures = self->failures;
+    gallery_write(self, draw_sheet(&image, sheet, self->text), &image, name, "-compared", sheet->title);
+    return self->failures > failures ? self->failure : LOOM_OK;
 }
 
 /* The sheet of a layer: a place for every run. */
@@ -283,6 +278,7 @@ static int draw_layer(struct gallery *self, struct places *places, const struct 
 {
     const size_t n = places->n_runs;
     const bool own_scales = inputs_differ(places, of);
+    bool negative = false;
     struct draw_map *maps = calloc(n, sizeof *maps);
     char(*titles)[TEXT_BYTES] = calloc(n, sizeof *titles);
     char title[TEXT_BYTES];
@@ -295,20 +291,23 @@ static int draw_layer(struct gallery *self, struct places *places, const struct 
         write_title(titles[r], places->runs[r]);
         maps[r] = map_of(places, of, places->runs[r], own_scales);
         maps[r].title = titles[r];
+        negative =
+            negative || (maps[r].data != NULL && draw_has_negative(maps[r].data, count_numbers(&maps[r])));
     }
     const char *slash = strrchr(folder, '/'), *name = slash != NULL && slash[1] != '\0' ? slash + 1 : folder;
     snprintf(title, sizeof title, "%s: %s of %s%s%s", name, of->invariant ? "prototypes" : "weights",
              of->name, of->invariant ? ", its units seen in pixels" : "",
-             own_scales ? ", each on a grey scale of its own" : "");
+             own_scales ? ", each on a scale of its own" : "");
     const struct draw_sheet sheet = {
         .maps = maps,
         .n = n,
         .columns = columns > 0 ? columns : (size_t)ceil(sqrt((double)n)),
         .title = title,
+        .colours = colours_choose(self->colours, negative),
         .own_scales = own_scales,
-        .subtitle = own_scales ? "numbers of weights a unit differ; grey from the 0.5% to "
+        .subtitle = own_scales ? "numbers of weights a unit differ; colours from the 0.5% to "
                                  "the 99.5% quantile of each" HOMOGENEITY
-                               : "one grey scale for all, from the 0.5% to the 99.5% "
+                               : "one scale for all, from the 0.5% to the 99.5% "
                                  "quantile of all numbers" HOMOGENEITY};
     status = write_sheet(self, of->name, &sheet);
 done:
@@ -317,28 +316,43 @@ done:
     return status;
 }
 
-int compare_draw(struct gallery *self, const char *folder, size_t columns)
+/* Whether sheet number i is to be drawn: the first place of a layer of its name. */
+static bool is_first(const struct places *places, size_t i, bool invariant, const char *layer)
+{
+    const struct place *place = &places->items[i];
+    bool first = place->invariant == invariant && (layer == NULL || strcmp(place->name, layer) == 0);
+    for (size_t j = 0; j < i; j++) {
+        first = first &&
+                (places->items[j].invariant != invariant || strcmp(places->items[j].name, place->name) != 0);
+    }
+    return first;
+}
+
+int compare_draw(struct gallery *self, const char *folder, size_t columns, const char *layer)
 {
     struct places places = {0};
     bool invariant = false;
+    size_t sheets = 0;
     int status = add_runs(&places, folder);
     for (size_t i = 0; i < places.n; i++) {
-        invariant = invariant || places.items[i].invariant;
+        const bool wanted = layer == NULL || strcmp(places.items[i].name, layer) == 0;
+        invariant = invariant || (wanted && places.items[i].invariant);
+    }
+    for (size_t i = 0; i < places.n; i++) {
+        sheets += is_first(&places, i, invariant, layer);
+    }
+    if (status == LOOM_OK && sheets > 1 && self->path != NULL) {
+        status =
+            error_set(LOOM_EUSAGE, "the runs in '%s' have several layers; say which: --layer NAME", folder);
     }
     for (size_t i = 0; i < places.n && status == LOOM_OK; i++) {
-        const struct place *place = &places.items[i];
-        bool first = place->invariant == invariant;
-        for (size_t j = 0; j < i; j++) {
-            first = first && (places.items[j].invariant != invariant ||
-                              strcmp(places.items[j].name, place->name) != 0);
-        }
-        if (first) {
-            status = draw_layer(self, &places, place, columns, folder);
+        if (is_first(&places, i, invariant, layer)) {
+            status = draw_layer(self, &places, &places.items[i], columns, folder);
         }
     }
-    if (status == LOOM_OK && places.n == 0) {
-        status = error_set(LOOM_EDATA, "no folder in '%s' is that of a run with layers (RUN/layers/NAME.h5)",
-                           folder);
+    if (status == LOOM_OK && sheets == 0) {
+        status = error_set(LOOM_EDATA, "no folder in '%s' is that of a run with layers (RUN/layers/%s.h5)",
+                           folder, layer == NULL ? "NAME" : layer);
     }
     places_fini(&places);
     return status;

@@ -13,7 +13,11 @@
  *     NAME-most-covered.png    and at the high end
  *
  * At the end everything is drawn once more from the layer files themselves, so the pictures that stay are
- * true even if messages were lost, or the renderer was killed and started again.
+ * true even if messages were lost, or the renderer was killed and started again; and of what lies beside them in
+ * the run's folder (run_pictures.h)
+ *     metrics.png              every metric over the passes
+ *     NAME-tapestry.png        where the window NAME went in the first pass recorded
+ *     NAME-moving.png          and in its first 500 frames, from near
  *
  * Given a folder of runs to compare (--compare), such as that of a sweep, it draws
  *     NAME-compared.png        that layer in every run, side by side on one grey scale
@@ -35,6 +39,7 @@
 #include "gallery.h"
 #include "live.h"
 #include "log.h"
+#include "run_pictures.h"
 #include "shown.h"
 #include "stage.h"
 
@@ -43,6 +48,8 @@ struct render {
     char *pictures;   /* folder to draw into; "": the run's */
     int64_t scale;    /* pixels a weight; 0: so that a map has about DRAW_SIDE_USUAL pixels */
     bool separators;  /* lines between units */
+    int colours;      /* index in colours_names */
+    bool per_unit;    /* colours go up to each unit's own largest number */
     char *compare;    /* folder of runs to compare; "": none */
     int64_t columns;  /* of that sheet; 0: about a square */
     char *live;       /* where the live page is served, ADDRESS:PORT; "": it is not */
@@ -50,8 +57,9 @@ struct render {
 
     struct live *page;
     struct gallery gallery;
-    struct shelf sparse; /* the sparse layers known */
-    bool asked;          /* `layers` was given, so its files are expected to be there */
+    struct shelf sparse;         /* the sparse layers known */
+    char run[STREAM_NAME_BYTES]; /* the name of the run, "": not known */
+    bool asked;                  /* `layers` was given, so its files are expected to be there */
 };
 
 #define FIELD(field) offsetof(struct render, field)
@@ -87,6 +95,22 @@ static const struct param params[] = {
      .fallback = "false",
      .unit = "",
      .help = "draw thin lines between units",
+     .flags = PARAM_LOCAL},
+    {.name = "colours",
+     .type = PARAM_CHOICE,
+     .offset = FIELD(colours),
+     .fallback = "auto",
+     .unit = "",
+     .help = "colour map: grey as in the notebooks, viridis, cividis, or redblue with 0 in the middle; auto: "
+             "grey, and redblue where there are numbers below 0",
+     .choices = colours_names,
+     .flags = PARAM_LOCAL},
+    {.name = "per_unit",
+     .type = PARAM_BOOLEAN,
+     .offset = FIELD(per_unit),
+     .fallback = "false",
+     .unit = "",
+     .help = "weights and prototypes: each unit's colours go up to its own largest number, not all units'",
      .flags = PARAM_LOCAL},
     {.name = "compare",
      .type = PARAM_PATH,
@@ -150,6 +174,17 @@ static int make_folder(const char *path)
     return status < 0 ? error_prefix(status, "pictures") : LOOM_OK;
 }
 
+/* The name of the run that is drawn: that in whose folder the layers lie. */
+static void find_run(struct render *self, const struct stage_context *context)
+{
+    shown_run(self->run, sizeof self->run, self->layers);
+    if (self->run[0] == '\0' && !self->asked) { /* there are no layers yet */
+        const char *slash = strrchr(context->run, '/');
+        snprintf(self->run, sizeof self->run, "%s", slash != NULL ? slash + 1 : context->run);
+    }
+    self->gallery.run = self->run[0] != '\0' ? self->run : NULL;
+}
+
 static int render_open(const struct stage_context *context, void *state)
 {
     struct render *self = state;
@@ -177,6 +212,9 @@ static int render_open(const struct stage_context *context, void *state)
     self->gallery.folder = self->pictures;
     self->gallery.scale = (size_t)self->scale;
     self->gallery.separators = self->separators;
+    self->gallery.colours = (size_t)self->colours;
+    self->gallery.per_unit = self->per_unit;
+    find_run(self, context);
     if (text_new(&self->gallery.text) != LOOM_OK) {
         log_warning("pictures will have no letters: %s", error_message());
     }
@@ -219,7 +257,7 @@ static int render_tap(const struct stage_context *context, void *state, const st
     if (message->weights.data == NULL) {
         return LOOM_OK;
     }
-    struct shown layer = {.frames = message->frame, .weights = message->weights};
+    struct shown layer = {.frames = message->frame, .pass = message->pass, .weights = message->weights};
     snprintf(layer.id, sizeof layer.id, "%s", message->id);
     snprintf(layer.stage, sizeof layer.stage, "%s", message->stage);
     snprintf(layer.name, sizeof layer.name, "%s", message->name);
@@ -274,6 +312,22 @@ static int draw_files(struct render *self)
                : error_set(LOOM_EDATA, "'%s' holds no layer file (NAME.h5) that can be drawn", folder);
 }
 
+/* Draw what there is beside the layers in the run's folder; that is the one above `layers` where that was given. */
+static int draw_run(struct render *self, const struct stage_context *context)
+{
+    char *folder = NULL;
+    const int n =
+        self->asked ? asprintf(&folder, "%s/..", self->layers) : asprintf(&folder, "%s", context->run);
+    if (n < 0) {
+        return error_set(LOOM_EINTERNAL, "no memory for a path");
+    }
+    if (!self->asked || self->run[0] != '\0') {
+        run_pictures_draw(&self->gallery, folder);
+    }
+    free(folder);
+    return LOOM_OK;
+}
+
 static int render_drain(const struct stage_context *context, void *state)
 {
     struct render *self = state;
@@ -281,8 +335,11 @@ static int render_drain(const struct stage_context *context, void *state)
     self->gallery.failures = 0;
     const bool alone = self->compare[0] != '\0' && !self->asked && context->n_taps == 0;
     int status = alone ? LOOM_OK : draw_files(self);
+    if (status == LOOM_OK && !alone) {
+        status = draw_run(self, context);
+    }
     if (status == LOOM_OK && self->compare[0] != '\0') {
-        status = compare_draw(&self->gallery, self->compare, (size_t)self->columns);
+        status = compare_draw(&self->gallery, self->compare, (size_t)self->columns, NULL);
     }
     if (status != LOOM_OK) {
         return status;

@@ -57,7 +57,7 @@ int shown_read(struct shown *self, const char *folder, const char *name, bool sp
     if (asprintf(&path, "%s/%s", folder, name) < 0) {
         return error_set(LOOM_EINTERNAL, "no memory for a path");
     }
-    int64_t frame = 0;
+    int64_t frame = 0, pass = 0;
     size_t dims[2];
     int status = layer_reader_new(&file, path);
     if (status != LOOM_OK) {
@@ -74,8 +74,14 @@ int shown_read(struct shown *self, const char *folder, const char *name, bool sp
     if (layer_read_text(file, "input", self->input, sizeof self->input) != LOOM_OK) {
         self->input[0] = '\0';
     }
+    if (layer_read_text(file, "rule", self->rule, sizeof self->rule) != LOOM_OK) {
+        self->rule[0] = '\0';
+    }
     if (layer_read_integer(file, "frame", &frame) == LOOM_OK && frame > 0) {
         self->frames = (uint64_t)frame;
+    }
+    if (layer_read_integer(file, "pass", &pass) == LOOM_OK && pass > 0) {
+        self->pass = (uint64_t)pass;
     }
     read_pair(file, "grid", &self->weights.grid_x, &self->weights.grid_y);
     read_pair(file, "input_shape", &self->weights.input_width, &self->weights.input_height);
@@ -100,6 +106,19 @@ done:
     layer_reader_destroy(&file);
     free(path);
     return status;
+}
+
+void shown_run(char *name, size_t size, const char *folder)
+{
+    char *path = realpath(folder, NULL);
+    char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    name[0] = '\0';
+    if (slash != NULL && strcmp(slash + 1, "layers") == 0) {
+        *slash = '\0';
+        slash = strrchr(path, '/');
+        snprintf(name, size, "%s", slash != NULL ? slash + 1 : "");
+    }
+    free(path);
 }
 
 void shelf_fini(struct shelf *self)

@@ -14,7 +14,9 @@ struct shown {
     char input[STREAM_ID_BYTES];   /* of the stream it was trained on; "" if not known */
     char stage[STREAM_NAME_BYTES]; /* sparse, invariant, ... */
     char name[STREAM_NAME_BYTES];
+    char rule[16];   /* of an invariant layer; "" : not told */
     uint64_t frames; /* seen */
+    uint64_t pass;   /* passes done; 0: not known, or none */
     struct stage_weights weights;
     float *owned; /* weights.data where they are this struct's own; else NULL */
 };
@@ -29,6 +31,9 @@ int shown_check(struct shown *self) LOOM_MUST_CHECK;
  * stays NULL. The name is the file's, which is the only one of its kind in a folder. Errors name the file;
  * *self is then empty. */
 int shown_read(struct shown *self, const char *folder, const char *file, bool sparse) LOOM_MUST_CHECK;
+
+/* The name of the run whose layers lie in `folder` (RUN/layers), to name (size bytes); "" if it is another folder. */
+void shown_run(char *name, size_t size, const char *folder);
 
 /* The sparse layers known. */
 struct shelf {

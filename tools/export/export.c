@@ -80,26 +80,6 @@ static void take_form(struct export *self, struct argp_state *state, enum form f
     self->form = form;
 }
 
-/* "A..B" or "A..". */
-static void parse_frames(struct export *self, struct argp_state *state, const char *text)
-{
-    char *end = NULL;
-    errno = 0;
-    self->from = strtoull(text, &end, 10);
-    bool valid = isdigit((unsigned char)text[0]) && strncmp(end, "..", 2) == 0;
-    const char *last = valid ? end + 2 : "";
-    self->to = UINT64_MAX;
-    if (*last != '\0') {
-        self->to = strtoull(last, &end, 10);
-        valid = isdigit((unsigned char)last[0]) && *end == '\0';
-    }
-    if (!valid || errno != 0 || self->from > self->to) {
-        argp_error(state, "--frames is A..B, both included, such as 0..999, or A.. to the end, not '%s'",
-                   text);
-    }
-    self->chosen = true;
-}
-
 static void check_options(struct export *self, struct argp_state *state)
 {
     if (self->file == NULL) {
@@ -133,7 +113,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         self->dataset = argument[0] == '/' ? argument + 1 : argument;
         return 0;
     case KEY_FRAMES:
-        parse_frames(self, state, argument);
+        option_frames(state, argument, &self->from, &self->to);
+        self->chosen = true;
         return 0;
     case KEY_SCALE:
         self->scale = (size_t)option_whole(state, "scale", argument, 1, 100);

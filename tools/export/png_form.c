@@ -77,6 +77,7 @@ int export_png_layer(const char *path, const char *folder, size_t scale)
 {
     struct gallery gallery = {.folder = folder, .scale = scale, .final = true};
     struct shown layer;
+    char run[STREAM_NAME_BYTES];
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
     char *place = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + (slash == path));
     if (place == NULL) {
@@ -86,6 +87,8 @@ int export_png_layer(const char *path, const char *folder, size_t scale)
     if (status == LOOM_OK && layer.weights.data == NULL) {
         status = shown_read(&layer, place, name, false);
     }
+    shown_run(run, sizeof run, place);
+    gallery.run = run[0] != '\0' ? run : NULL;
     free(place);
     if (status < 0) {
         return status;

@@ -28,6 +28,7 @@ static const struct command commands[] = {
      NULL},
     {"view", "RUN [--address ADDRESS:PORT]", "see a run in a browser, live or from its recording", NULL},
     {"export", "FILE --npy|--csv|--png [options]", "a layer or recording for other programs", NULL},
+    {"draw", "WHAT FILE|RUN... [-o OUT.png]", "pictures, curves and animations of files", NULL},
     {"check", "FILE...", "verify recordings and layer files", NULL},
     {"check-stage", "[options] COMMAND...", "does a stage of yours speak the protocol?", NULL},
     {"top", "[RUN] [--once [--json]]", "watch a run in a terminal: what limits it", NULL},

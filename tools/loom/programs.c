@@ -21,7 +21,7 @@
 /* Programs loom-NAME that are no stages. */
 static bool is_tool(const char *name)
 {
-    static const char *const tools[] = {"check", "check-stage", "export", "tap", "top"};
+    static const char *const tools[] = {"check", "check-stage", "draw", "export", "tap", "top", "view"};
     for (size_t i = 0; i < sizeof tools / sizeof *tools; i++) {
         if (strcmp(name, tools[i]) == 0) {
             return true;

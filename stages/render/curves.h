@@ -1,0 +1,39 @@
+/* Curves of the metrics over the passes of a run, or of several runs together. */
+#ifndef LOOM_STAGES_RENDER_CURVES_H
+#define LOOM_STAGES_RENDER_CURVES_H
+
+#include <stddef.h>
+
+#include "error.h"
+#include "image.h"
+#include "plot.h"
+#include "stream.h"
+#include "text.h"
+
+#define CURVES_MAX 2048
+
+/* One metric of one stage of one run. */
+struct curve {
+    char run[STREAM_NAME_BYTES], stage[STREAM_NAME_BYTES], metric[STREAM_METRIC_NAME_BYTES];
+    double *pass, *value; /* n each, owned: passes from 1, rising; value NaN: not told */
+    size_t n, capacity;
+};
+
+struct curves {
+    struct curve *items; /* owned */
+    size_t n;
+};
+
+void curves_fini(struct curves *self);
+
+/* Add the metrics of a run's folder (its metrics.jsonl; where it has none, its recordings), of a metrics.jsonl, or
+ * of a recording. run: what the curves are called by. A last line that is still being written is passed over.
+ * LOOM_EIO if it cannot be read, LOOM_EDATA if it is damaged or no such file; what was added before stays. */
+int curves_read(struct curves *self, const char *path, const char *run) LOOM_MUST_CHECK;
+
+/* Draw a panel a metric, in the order in which they are first told; metrics: only these, with commas (NULL: all).
+ * LOOM_EDATA if there is none, LOOM_EUSAGE if one of `metrics` is not among them. Makes *out. */
+int curves_draw(struct image *out, const struct curves *self, const char *metrics, enum plot_scale scale,
+                struct text *text) LOOM_MUST_CHECK;
+
+#endif
