@@ -24,7 +24,7 @@ int durable_file_begin(struct durable_file *self, const char *path)
     }
     if (unlink(self->temporary) == 0 ||
         errno == ENOENT) { /* what a killed process left; a link is not followed */
-        self->fd = open(self->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        self->fd = open(self->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     }
     if (self->fd < 0) {
         int status = error_set(LOOM_EIO, "cannot make the file %s: %s", path, strerror(errno));

@@ -12,8 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IMAGE_STEP_BYTES ((size_t)1 << 20) /* by which a file in memory grows */
-#define SUPERBLOCK_END_OFFSET 28           /* in a superblock of version 3: the file's size */
+#if H5_VERSION_GE(1, 13, 0)
+#include <H5FDdevelop.h>
+#endif
+
+#define H5FD_LOOM_VALUE 300 /* of the driver, in HDF5 1.14: one of those for testing */
 #define REASON_BYTES 512
 #define TEXT_BYTES_MAX ((size_t)16 << 20) /* of a text attribute that is read */
 
@@ -96,56 +99,141 @@ int hdf5_check(const char *path)
     return LOOM_OK;
 }
 
-/* What the core driver calls for its memory. On closing it would free the file's bytes: they are kept
- * instead. */
-static void *image_malloc(size_t size, H5FD_file_image_op_t operation, void *image)
+/* ---- the driver of new files ---- */
+
+/* What HDF5 calls a file of this driver. */
+struct driven {
+    H5FD_t base; /* HDF5's own */
+    struct hdf5_new *self;
+    haddr_t end;     /* of what HDF5 has given out */
+    haddr_t written; /* end of what has been written */
+};
+
+static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t most)
 {
-    (void)operation;
-    ((struct hdf5_image *)image)->size = size;
-    return malloc(size);
+    (void)name;
+    (void)flags;
+    (void)most;
+    struct hdf5_new *const *self = H5Pget_driver_info(access);
+    struct driven *file = self == NULL ? NULL : calloc(1, sizeof *file);
+    if (file != NULL) {
+        file->self = *self;
+    }
+    return (H5FD_t *)file;
 }
 
-static void *image_realloc(void *bytes, size_t size, H5FD_file_image_op_t operation, void *image)
+static herr_t driver_close(H5FD_t *file)
 {
-    (void)operation;
-    ((struct hdf5_image *)image)->size = size;
-    return realloc(bytes, size);
+    free(file);
+    return 0;
 }
 
-static herr_t image_free(void *bytes, H5FD_file_image_op_t operation, void *image)
+static herr_t driver_query(const H5FD_t *file, unsigned long *flags)
 {
-    if (operation == H5FD_FILE_IMAGE_OP_FILE_CLOSE) {
-        ((struct hdf5_image *)image)->bytes = bytes;
-    } else {
-        free(bytes);
+    (void)file;
+    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_AGGREGATE_SMALLDATA;
+    return 0;
+}
+
+static haddr_t driver_get_eoa(const H5FD_t *file, H5FD_mem_t type)
+{
+    (void)type;
+    return ((const struct driven *)file)->end;
+}
+
+static herr_t driver_set_eoa(H5FD_t *file, H5FD_mem_t type, haddr_t end)
+{
+    (void)type;
+    ((struct driven *)file)->end = end;
+    return 0;
+}
+
+static haddr_t driver_get_eof(const H5FD_t *file, H5FD_mem_t type)
+{
+    (void)type;
+    return ((const struct driven *)file)->written;
+}
+
+/* What has not been written, or could not be, reads as 0. */
+static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t at, size_t bytes, void *to)
+{
+    (void)type;
+    (void)transfer;
+    const int fd = ((const struct driven *)file)->self->durable->fd;
+    for (size_t got = 0; got < bytes;) {
+        ssize_t n = pread(fd, (char *)to + got, bytes - got, (off_t)(at + got));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            memset((char *)to + got, 0, bytes - got);
+            break;
+        }
+        got += (size_t)n;
     }
     return 0;
 }
 
-static void *share_image(void *image)
+static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t at, size_t bytes,
+                           const void *from)
 {
-    return image;
-}
-
-static herr_t unshare_image(void *image)
-{
-    (void)image;
+    (void)type;
+    (void)transfer;
+    struct driven *file = (struct driven *)base;
+    struct hdf5_new *self = file->self;
+    for (size_t put = 0; self->failure == 0 && put < bytes;) {
+        ssize_t n = pwrite(self->durable->fd, (const char *)from + put, bytes - put, (off_t)(at + put));
+        if (n >= 0) {
+            put += (size_t)n;
+        } else if (errno != EINTR) {
+            self->failure = errno;
+        }
+    }
+    file->written = at + bytes > file->written ? at + bytes : file->written;
     return 0;
 }
 
-int hdf5_image_new(struct hdf5_image *self, hsize_t alignment)
+/* When the file is closed: it ends where HDF5 says, though nothing may have been written there. */
+static herr_t driver_truncate(H5FD_t *base, hid_t transfer, hbool_t closing)
+{
+    (void)transfer;
+    (void)closing;
+    struct driven *file = (struct driven *)base;
+    struct hdf5_new *self = file->self;
+    if (self->failure == 0 && ftruncate(self->durable->fd, (off_t)file->end) < 0) {
+        self->failure = errno;
+    }
+    file->written = file->end;
+    return 0;
+}
+
+static const H5FD_class_t driver = {
+#if H5_VERSION_GE(1, 13, 0)
+    .version = H5FD_CLASS_VERSION,
+    .value = H5FD_LOOM_VALUE,
+#endif
+    .name = "loom",
+    .maxaddr = (haddr_t)INT64_MAX,
+    .fc_degree = H5F_CLOSE_WEAK,
+    .fapl_size = sizeof(struct hdf5_new *),
+    .open = driver_open,
+    .close = driver_close,
+    .query = driver_query,
+    .get_eoa = driver_get_eoa,
+    .set_eoa = driver_set_eoa,
+    .get_eof = driver_get_eof,
+    .read = driver_read,
+    .write = driver_write,
+    .truncate = driver_truncate,
+    .fl_map = H5FD_FLMAP_DICHOTOMY,
+};
+
+int hdf5_new_begin(struct hdf5_new *self, struct durable_file *durable, hsize_t alignment)
 {
     hdf5_quiet();
-    *self = HDF5_IMAGE_NONE;
-    H5FD_file_image_callbacks_t memory = {.image_malloc = image_malloc,
-                                          .image_realloc = image_realloc,
-                                          .image_free = image_free,
-                                          .udata_copy = share_image,
-                                          .udata_free = unshare_image,
-                                          .udata = self};
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = HDF5_NONE;
-    if (access < 0 || H5Pset_fapl_core(access, IMAGE_STEP_BYTES, 0) < 0 ||
-        H5Pset_file_image_callbacks(access, &memory) < 0 ||
+    *self = (struct hdf5_new){HDF5_NONE, durable, 0};
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = HDF5_NONE, id = H5FDregister(&driver);
+    if (access < 0 || id < 0 || H5Pset_driver(access, id, &self) < 0 ||
         H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) < 0) {
         goto fail;
     }
@@ -158,46 +246,43 @@ int hdf5_image_new(struct hdf5_image *self, hsize_t alignment)
     if (creation < 0 || H5Pset_obj_track_times(creation, 0) < 0) { /* the same content gives the same file */
         goto fail;
     }
-    self->file = H5Fcreate("image", H5F_ACC_TRUNC, creation, access);
+    self->file = H5Fcreate(durable->path, H5F_ACC_TRUNC, creation, access);
     if (self->file < 0) {
         goto fail;
     }
     hdf5_release(&creation);
     hdf5_release(&access);
+    hdf5_release(&id);
     return LOOM_OK;
 fail:
-    hdf5_fail(LOOM_EINTERNAL, "cannot begin a file in memory");
+    hdf5_fail(LOOM_EINTERNAL, "cannot begin the file %s", durable->path);
     hdf5_release(&creation);
     hdf5_release(&access);
+    hdf5_release(&id);
     return LOOM_EINTERNAL;
 }
 
-int hdf5_image_save(struct hdf5_image *self, struct durable_file *file)
+int hdf5_new_finish(struct hdf5_new *self)
 {
-    uint64_t end = 0; /* of the file: the driver's memory is rounded up */
-    hid_t image = self->file;
+    hid_t file = self->file;
     self->file = HDF5_NONE;
-    if (H5Fclose(image) < 0) {
-        return hdf5_fail(LOOM_EINTERNAL, "cannot finish the file %s in memory", file->path);
+    if (H5Fclose(file) < 0) {
+        return hdf5_fail(LOOM_EINTERNAL, "cannot finish the file %s", self->durable->path);
     }
-    if (self->bytes != NULL && self->size >= SUPERBLOCK_END_OFFSET + sizeof end) {
-        memcpy(&end, (const char *)self->bytes + SUPERBLOCK_END_OFFSET, sizeof end);
-    }
-    if (end == 0 || end > self->size) {
-        return error_set(LOOM_EINTERNAL, "the file %s came out wrong in memory: %llu of %zu bytes",
-                         file->path, (unsigned long long)end, self->size);
-    }
-    return durable_file_write(file, self->bytes, (size_t)end);
+    return self->failure == 0 ? LOOM_OK
+                              : error_set(LOOM_EIO, "cannot write the file %s: %s", self->durable->path,
+                                          strerror(self->failure));
 }
 
-void hdf5_image_destroy(struct hdf5_image *self)
+void hdf5_new_abandon(struct hdf5_new *self)
 {
     if (self->file >= 0) {
         H5Fclose(self->file);
     }
-    free(self->bytes);
-    *self = HDF5_IMAGE_NONE;
+    *self = HDF5_NEW_NONE;
 }
+
+/* ---- attributes ---- */
 
 /* Text of up to `length` bytes. Not of variable length, though h5py makes a str of that by itself: it lies in
  * a heap without checksum, and HDF5 crashes when that is damaged. */

@@ -1,10 +1,8 @@
-/* What layer.c and recording.c share of HDF5: its errors as one sentence, attributes, and files built in
- * memory.
+/* What layer.c and recording.c share of HDF5: its errors as one sentence, attributes, and new files.
  *
- * New files are built in memory and then written with plain write(): HDF5 cannot recover from a write that
- * fails (a full disk leaves it with files that it can neither flush nor close), so it is not given one. The
- * bytes are taken from HDF5's core driver when it lets go of them, not with H5Fget_file_image, whose images
- * have a wrong checksum (HDF5 issue 1915).
+ * HDF5 cannot recover from a write that fails (a full disk leaves it with files that it can neither flush nor
+ * close), so it is not told: new files are written by a driver of our own, which keeps the first failure to
+ * itself, lets HDF5 go on writing nowhere, and tells it when the file is finished.
  *
  * HDF5 reports failures on a stack of its own and prints it; hdf5_quiet() stops the printing. Source: the
  * HDF5 reference manual and file format specification, version 1.10. */
@@ -37,24 +35,24 @@ int hdf5_allow_left(hid_t access) LOOM_MUST_CHECK;
 /* Whether `path` can be read (LOOM_EIO) and is an HDF5 file at all (LOOM_EDATA). */
 int hdf5_check(const char *path) LOOM_MUST_CHECK;
 
-/* A file in memory. */
-struct hdf5_image {
-    hid_t file;  /* to be filled; HDF5_NONE: none */
-    void *bytes; /* of the file, once it is closed; owned */
-    size_t size; /* of `bytes` */
+/* A new file that is being written. */
+struct hdf5_new {
+    hid_t file;                   /* to be filled; HDF5_NONE: none */
+    struct durable_file *durable; /* where it goes; borrowed */
+    int failure;                  /* errno of the first write that failed; 0: none has */
 };
 
-#define HDF5_IMAGE_NONE ((struct hdf5_image){HDF5_NONE, NULL, 0})
+#define HDF5_NEW_NONE ((struct hdf5_new){HDF5_NONE, NULL, 0})
 
-/* Begin a file in memory, in the newest format of HDF5 1.10; *self must stay where it is. alignment: every
- * object of the file starts at a multiple of it; 1: none. */
-int hdf5_image_new(struct hdf5_image *self, hsize_t alignment) LOOM_MUST_CHECK;
+/* Begin to write an HDF5 file, in the newest format of HDF5 1.10, to the durable file, which is empty and outlives
+ * *self; *self must stay where it is. alignment: every object of the file starts at a multiple of it; 1: none. */
+int hdf5_new_begin(struct hdf5_new *self, struct durable_file *durable, hsize_t alignment) LOOM_MUST_CHECK;
 
-/* Close the file in memory and write it to `file`. */
-int hdf5_image_save(struct hdf5_image *self, struct durable_file *file) LOOM_MUST_CHECK;
+/* Close it; LOOM_EIO if a write has failed. What is left to do is durable_file_commit. */
+int hdf5_new_finish(struct hdf5_new *self) LOOM_MUST_CHECK;
 
-/* Forget it; harmless on HDF5_IMAGE_NONE and when repeated. */
-void hdf5_image_destroy(struct hdf5_image *self);
+/* Forget it; harmless on HDF5_NEW_NONE and when repeated. */
+void hdf5_new_abandon(struct hdf5_new *self);
 
 /* Attributes of an object (file: the root). path: of the file, for messages. Text is UTF-8 of fixed
  * length. */

@@ -1,4 +1,4 @@
-/* See layer.h. The file is built in memory and written as a whole (hdf5_file.h says why). */
+/* See layer.h. */
 #include "layer.h"
 
 #include <hdf5.h>
@@ -19,7 +19,7 @@
 
 struct layer_writer {
     struct durable_file file;
-    struct hdf5_image image; /* the file in memory */
+    struct hdf5_new hdf5; /* the same as HDF5 sees it */
 };
 
 struct layer_reader {
@@ -71,13 +71,13 @@ int layer_writer_new(struct layer_writer **self_p, const char *path)
     if (self == NULL) {
         return error_set(LOOM_EINTERNAL, "out of memory while beginning the file %s", path);
     }
-    self->image = HDF5_IMAGE_NONE;
+    self->hdf5 = HDF5_NEW_NONE;
     int status = durable_file_begin(&self->file, path);
     if (status != LOOM_OK) {
         free(self);
         return status;
     }
-    status = hdf5_image_new(&self->image, 1);
+    status = hdf5_new_begin(&self->hdf5, &self->file, 1);
     if (status != LOOM_OK) {
         layer_writer_destroy(&self);
     }
@@ -152,10 +152,10 @@ int layer_write(struct layer_writer *self, const char *name, enum layer_dtype dt
     }
     choose_chunk(chunk, dims, rank, H5Tget_size(file_type(dtype)));
     if ((space = H5Screate_simple((int)rank, size, NULL)) < 0 ||
-        (creation = creation_list(chunk, rank)) < 0 || make_groups(self->image.file, name) < 0) {
+        (creation = creation_list(chunk, rank)) < 0 || make_groups(self->hdf5.file, name) < 0) {
         goto fail;
     }
-    dataset = H5Dcreate2(self->image.file, name, file_type(dtype), space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    dataset = H5Dcreate2(self->hdf5.file, name, file_type(dtype), space, H5P_DEFAULT, creation, H5P_DEFAULT);
     if (dataset < 0) {
         goto fail;
     }
@@ -174,28 +174,28 @@ done:
 
 int layer_write_text(struct layer_writer *self, const char *name, const char *text)
 {
-    return hdf5_write_text(self->image.file, self->file.path, name, text);
+    return hdf5_write_text(self->hdf5.file, self->file.path, name, text);
 }
 
 int layer_write_integer(struct layer_writer *self, const char *name, int64_t value)
 {
-    return hdf5_write_integer(self->image.file, self->file.path, name, value);
+    return hdf5_write_integer(self->hdf5.file, self->file.path, name, value);
 }
 
 int layer_write_real(struct layer_writer *self, const char *name, double value)
 {
-    return hdf5_write_real(self->image.file, self->file.path, name, value);
+    return hdf5_write_real(self->hdf5.file, self->file.path, name, value);
 }
 
 int layer_write_integers(struct layer_writer *self, const char *name, const int64_t *values, size_t n)
 {
-    return hdf5_write_integers(self->image.file, self->file.path, name, values, n);
+    return hdf5_write_integers(self->hdf5.file, self->file.path, name, values, n);
 }
 
 int layer_writer_commit(struct layer_writer **self_p)
 {
     struct layer_writer *self = *self_p;
-    int status = hdf5_image_save(&self->image, &self->file);
+    int status = hdf5_new_finish(&self->hdf5);
     if (status == LOOM_OK) {
         status = durable_file_commit(&self->file);
     }
@@ -211,7 +211,7 @@ void layer_writer_destroy(struct layer_writer **self_p)
     if (self == NULL) {
         return;
     }
-    hdf5_image_destroy(&self->image);
+    hdf5_new_abandon(&self->hdf5);
     durable_file_abandon(&self->file);
     free(self);
     *self_p = NULL;

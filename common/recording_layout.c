@@ -265,22 +265,22 @@ int recording_create(const char *path, const struct stream_info *streams, size_t
         }
     }
     struct durable_file file;
-    struct hdf5_image image = HDF5_IMAGE_NONE;
+    struct hdf5_new hdf5 = HDF5_NEW_NONE;
     int status = durable_file_begin(&file, path);
     if (status != LOOM_OK) {
         return status;
     }
-    status = hdf5_image_new(&image, RECORDING_ALIGNMENT);
+    status = hdf5_new_begin(&hdf5, &file, RECORDING_ALIGNMENT);
     if (status == LOOM_OK) {
-        status = create_root(image.file, path, streams, n_streams, first, text);
+        status = create_root(hdf5.file, path, streams, n_streams, first, text);
     }
     if (status == LOOM_OK) {
-        status = hdf5_image_save(&image, &file);
+        status = hdf5_new_finish(&hdf5);
     }
     if (status == LOOM_OK) {
         status = durable_file_commit(&file);
     }
-    hdf5_image_destroy(&image);
+    hdf5_new_abandon(&hdf5);
     durable_file_abandon(&file);
     return status;
 }

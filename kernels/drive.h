@@ -51,9 +51,10 @@ void drive_fini_cpu(struct drive_frames *block);
 void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n);
 
 /* p (n x stride), of which row f begins with frame f's drives of one tile. tile (P x width): its weights; width
- * is a multiple of MEMORY_LANES, DRIVE_TILE at most. */
+ * is a multiple of MEMORY_LANES, DRIVE_TILE at most. next: the tile that comes next, to be fetched towards the core
+ * in passing; NULL: none. */
 void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *block, size_t width,
-                    size_t stride);
+                    size_t stride, const float *next);
 
 /* Take memory for units of P weights, at least twice k: 0, or KERNEL_ENOMEM. drive_changed_fini is safe after a
  * failure. */

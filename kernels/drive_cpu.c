@@ -107,11 +107,10 @@ VECTOR_INLINE void walk(float *restrict p, const float *restrict tile, const uin
     vector_store(p, sum);
 }
 
-/* The same for a whole tile. The sums have names: as an array they would live in memory. Not inlined: the
- * compiler would compute addresses in advance and run out of registers. */
-__attribute__((noinline)) static void walk_tile(float *restrict p, const float *restrict tile,
-                                                const uint32_t *restrict pixel, const float *restrict level,
-                                                size_t count)
+/* The same for a whole tile; with `next`, a cache line of that is fetched for every pixel. The sums have names: as an
+ * array they would live in memory. */
+VECTOR_INLINE void walk_whole(float *restrict p, const float *restrict tile, const uint32_t *restrict pixel,
+                              const float *restrict level, size_t count, const float *next)
 {
     enum { V = VECTOR_FLOATS };
     vector s0 = vector_load(p), s1 = vector_load(p + V), s2 = vector_load(p + 2 * V),
@@ -119,6 +118,9 @@ __attribute__((noinline)) static void walk_tile(float *restrict p, const float *
            s6 = vector_load(p + 6 * V), s7 = vector_load(p + 7 * V);
     for (size_t a = 0; a < count; a++) {
         const float *w = tile + (size_t)pixel[a] * DRIVE_TILE, v = level[a];
+        if (next) {
+            __builtin_prefetch(next + a * MEMORY_LANES, 0, 2);
+        }
         s0 += v * vector_load(w);
         s1 += v * vector_load(w + V);
         s2 += v * vector_load(w + 2 * V);
@@ -138,21 +140,40 @@ __attribute__((noinline)) static void walk_tile(float *restrict p, const float *
     vector_store(p + 7 * V, s7);
 }
 
-/* p (width) += one frame, along the pixels of a chunk. */
-static void walk_chunk(float *p, const float *tile, const struct drive_frames *block, size_t f, size_t chunk,
-                       size_t width)
+/* Not inlined: the compiler would compute addresses in advance and run out of registers. */
+__attribute__((noinline)) static void walk_tile(float *p, const float *tile, const uint32_t *pixel,
+                                                const float *level, size_t count)
+{
+    walk_whole(p, tile, pixel, level, count, NULL);
+}
+
+__attribute__((noinline)) static void walk_tile_fetching(float *p, const float *tile, const uint32_t *pixel,
+                                                         const float *level, size_t count, const float *next)
+{
+    walk_whole(p, tile, pixel, level, count, next);
+}
+
+/* p (width) += one frame, along the pixels of a chunk. With `next`, so many cache lines of that are fetched as are
+ * returned. */
+static size_t walk_chunk(float *p, const float *tile, const struct drive_frames *block, size_t f,
+                         size_t chunk, size_t width, const float *next)
 {
     const uint32_t *start = block->start + chunk * DRIVE_FRAMES + f;
     const uint32_t *pixel = block->pixel + f * block->P + start[0];
     const float *level = block->level + f * block->P + start[0];
     const size_t count = start[DRIVE_FRAMES] - start[0];
+    if (width == DRIVE_TILE && next) {
+        walk_tile_fetching(p, tile, pixel, level, count, next);
+        return count;
+    }
     if (width == DRIVE_TILE) {
         walk_tile(p, tile, pixel, level, count);
-        return;
+        return 0;
     }
     for (size_t unit = 0; unit < width; unit += VECTOR_FLOATS) {
         walk(p + unit, tile + unit, pixel, level, count, width);
     }
+    return 0;
 }
 
 /* p (frames x stride; `vectors` of each row): `frames` frames v, all pixels. */
@@ -203,8 +224,10 @@ static void multiply_tile(float *p, const float *tile, const struct drive_frames
 }
 
 void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *block, size_t width,
-                    size_t stride)
+                    size_t stride, const float *next)
 {
+    const size_t lines = DRIVE_TILE * block->P / MEMORY_LANES; /* of the next tile at most */
+    size_t fetched = 0;
     if (block->dense) {
         multiply_tile(p, tile, block, width, stride);
         return;
@@ -214,7 +237,8 @@ void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *bloc
     }
     for (size_t chunk = 0; chunk < chunks(block->P); chunk++) {
         for (size_t f = 0; f < block->n; f++) {
-            walk_chunk(p + f * stride, tile, block, f, chunk, width);
+            const float *ahead = next && fetched < lines ? next + fetched * MEMORY_LANES : NULL;
+            fetched += walk_chunk(p + f * stride, tile, block, f, chunk, width, ahead);
         }
     }
 }

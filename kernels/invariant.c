@@ -161,6 +161,11 @@ size_t invariant_state_bytes(const struct invariant *self)
     return self->body->state_bytes(self->layer);
 }
 
+void *invariant_lend_state(struct invariant *self)
+{
+    return self->body->lend_state ? self->body->lend_state(self->layer) : NULL;
+}
+
 void invariant_save_state(const struct invariant *self, void *state)
 {
     self->body->save_state(self->layer, state);

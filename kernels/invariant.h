@@ -77,6 +77,10 @@ size_t invariant_state_bytes(const struct invariant *self);
 void invariant_save_state(const struct invariant *self, void *state);
 void invariant_load_state(struct invariant *self, const void *state);
 
+/* The state where it lies, to be read, or written as invariant_load_state does; NULL where it lies in pieces, for those
+ * two to copy. */
+void *invariant_lend_state(struct invariant *self);
+
 /* Begin a pass: io (and io_1, io_2, s_1) = 0, t = 0. */
 void invariant_begin_pass(struct invariant *self);
 

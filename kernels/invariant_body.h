@@ -22,6 +22,7 @@ struct invariant_body {
     size_t (*state_bytes)(const void *layer);
     void (*save_state)(const void *layer, void *state);
     void (*load_state)(void *layer, const void *state);
+    void *(*lend_state)(void *layer); /* NULL: the body never does */
     void (*begin_pass)(void *layer);
     int (*run)(void *layer, float *activations, float *residual, const uint32_t *index, const float *value,
                size_t k, size_t n, bool learn);

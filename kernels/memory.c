@@ -7,18 +7,19 @@
 
 #define ALIGNMENT 64
 
-void *memory_new(size_t count, size_t size)
+void *memory_take(size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - ALIGNMENT) {
         return NULL;
     }
-    bytes = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-    void *memory = aligned_alloc(ALIGNMENT, bytes);
-    if (memory) {
-        memset(memory, 0, bytes);
-    }
-    return memory;
+    return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
+}
+
+void *memory_new(size_t count, size_t size)
+{
+    void *memory = memory_take(count, size);
+    return memory ? memset(memory, 0, count * size) : NULL;
 }
 
 size_t memory_padded(size_t count)

@@ -10,6 +10,9 @@
  * = 0 gives a valid pointer. The caller owns it and calls free. */
 void *memory_new(size_t count, size_t size);
 
+/* The same with whatever lies there: it takes no room before it is written. */
+void *memory_take(size_t count, size_t size);
+
 /* count rounded up to a multiple of MEMORY_LANES, 0 where that overflows (which count = 0 never needs). */
 size_t memory_padded(size_t count);
 

@@ -138,6 +138,11 @@ int sparse_get_weights(const struct sparse *self, float *W)
     return self->body->get_weights(self->layer, W);
 }
 
+const float *sparse_lend_weights(const struct sparse *self)
+{
+    return self->body->lend_weights ? self->body->lend_weights(self->layer) : NULL;
+}
+
 size_t sparse_state_bytes(const struct sparse *self)
 {
     return self->body->state_bytes(self->layer);

@@ -61,6 +61,10 @@ int sparse_set_weights(struct sparse *self, const float *W);
 /* Copy all weights out, W (N x P). Errors as above; then W holds nothing to be used. */
 int sparse_get_weights(const struct sparse *self, float *W);
 
+/* The weights where they lie, W (N x P), good until the layer is used again; NULL where they lie in another form, for
+ * sparse_get_weights to copy. */
+const float *sparse_lend_weights(const struct sparse *self);
+
 /* Bytes of state beyond the float weights that an exact continuation needs (0 for bodies in float). Load it
  * after sparse_set_weights, in a layer of the same configuration and body: what it holds replaces what was
  * set. */

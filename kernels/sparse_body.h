@@ -19,6 +19,7 @@ struct sparse_body {
     void (*destroy)(void *layer); /* harmless on NULL */
     int (*set_weights)(void *layer, const float *W);
     int (*get_weights)(const void *layer, float *W);
+    const float *(*lend_weights)(const void *layer); /* NULL: the body never does */
     size_t (*state_bytes)(const void *layer);
     void (*save_state)(const void *layer, void *state);
     void (*load_state)(void *layer, const void *state);

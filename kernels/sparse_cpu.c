@@ -23,6 +23,7 @@
 #include "winners.h"
 
 #define PRECISION 1e-10F
+#define LARGE (1 << 20) /* bytes of weights, beyond which they do not stay in the cache of a core */
 
 /* What a thread needs to go through a block. */
 struct desk {
@@ -40,7 +41,8 @@ struct layer {
     size_t padded; /* P padded; padding stays 0 */
     float *W;      /* N x padded: the weights */
     float *tiles;  /* the same in tiles: drive.h */
-    bool *stale;   /* N: the unit's weights in its tile are old */
+    bool *stale;   /* N padded: the unit's weights in its tile are old */
+    bool large;    /* the tiles come from beyond the cache of a core */
     float *sum;    /* N: sum of the unit's weights */
     float *lowest; /* padded: SPARSE_FLOOR, and 0 for the padding */
     struct team *team;
@@ -95,8 +97,8 @@ static void renew(struct layer *self)
 {
     for (size_t i = 0; i < self->N; i++) {
         self->sum[i] = lanes_sum(self->W + i * self->padded, self->padded);
-        self->stale[i] = true;
     }
+    memset(self->stale, true, memory_padded(self->N) * sizeof *self->stale);
 }
 
 static int cpu_new(void **layer_p, const struct sparse_config *config)
@@ -110,10 +112,11 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
     self->N = config->Kx * config->Ky;
     self->stride = memory_padded(self->N) + MEMORY_LANES;
     self->padded = memory_padded(config->P);
+    self->large = self->N * config->P > LARGE / sizeof *self->tiles;
     self->threads = config->threads > 1 ? config->threads : 1;
     if (!(self->W = memory_new(self->N, self->padded * sizeof *self->W)) ||
-        !(self->tiles = memory_new(memory_padded(self->N), config->P * sizeof *self->tiles)) ||
-        !(self->stale = memory_new(self->N, sizeof *self->stale)) ||
+        !(self->tiles = memory_take(memory_padded(self->N), config->P * sizeof *self->tiles)) ||
+        !(self->stale = memory_new(memory_padded(self->N), sizeof *self->stale)) ||
         !(self->sum = memory_new(self->N, sizeof *self->sum)) ||
         !(self->lowest = memory_new(self->padded, sizeof *self->lowest)) ||
         !(self->desks = memory_new(self->threads, sizeof *self->desks)) ||
@@ -162,6 +165,12 @@ static int cpu_get_weights(const void *layer, float *W)
     return KERNEL_OK;
 }
 
+static const float *cpu_lend_weights(const void *layer)
+{
+    const struct layer *self = layer;
+    return self->padded == self->config.P ? self->W : NULL;
+}
+
 /* The weights are all there is. */
 static size_t cpu_state_bytes(const void *layer)
 {
@@ -200,10 +209,10 @@ static void refresh_tile(struct layer *self, size_t number)
     const float *row[DRIVE_TILE];
     size_t place[DRIVE_TILE], count = 0, width;
     float *restrict tile = tile_at(self, number, &width);
-    for (size_t u = 0, i = number * DRIVE_TILE; u < width && i < self->N; u++, i++) {
+    for (size_t u = 0, i = number * DRIVE_TILE; u < width; u++, i++) {
         if (self->stale[i]) {
             place[count] = u;
-            row[count++] = self->W + i * self->padded;
+            row[count++] = i < self->N ? self->W + i * self->padded : self->lowest;
             self->stale[i] = false;
         }
     }
@@ -217,9 +226,10 @@ static void refresh_tile(struct layer *self, size_t number)
 /* The drives of one tile for the block at a desk. */
 static void sweep_tile(const struct layer *self, struct desk *desk, size_t number)
 {
-    size_t width;
+    size_t width, next_width;
     const float *tile = tile_at(self, number, &width);
-    drive_tile_cpu(desk->p + number * DRIVE_TILE, tile, &desk->block, width, self->stride);
+    const float *next = self->large ? tile_at(self, (number + 1) % tiles(self), &next_width) : NULL;
+    drive_tile_cpu(desk->p + number * DRIVE_TILE, tile, &desk->block, width, self->stride, next);
 }
 
 /* All steps of the rule on as many pixels as a vector holds, from q on: reconstruct them from the k rows, measure,
@@ -386,6 +396,7 @@ const struct sparse_body sparse_body_cpu = {
     .destroy = cpu_destroy,
     .set_weights = cpu_set_weights,
     .get_weights = cpu_get_weights,
+    .lend_weights = cpu_lend_weights,
     .state_bytes = cpu_state_bytes,
     .save_state = cpu_save_state,
     .load_state = cpu_load_state,

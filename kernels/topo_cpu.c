@@ -224,6 +224,12 @@ static void topo_load_state(void *layer, const void *state)
     memcpy(self->block, state, self->block_bytes);
 }
 
+static void *topo_lend_state(void *layer)
+{
+    struct layer *self = layer;
+    return self->block;
+}
+
 static void topo_begin_pass(void *layer)
 {
     struct layer *self = layer;
@@ -518,6 +524,7 @@ const struct invariant_body topo_body_cpu = {
     .state_bytes = topo_state_bytes,
     .save_state = topo_save_state,
     .load_state = topo_load_state,
+    .lend_state = topo_lend_state,
     .begin_pass = topo_begin_pass,
     .run = topo_run,
 };

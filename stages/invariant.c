@@ -262,7 +262,10 @@ static int save(const struct stage_context *context, void *state, struct layer_w
     if (status == 0) {
         status = layer_write(file, "state/error", LAYER_F8, (const size_t[]){2}, 1, error);
     }
-    if (status == 0) {
+    const void *lent = invariant_lend_state(self->kernel);
+    if (status == 0 && lent != NULL) {
+        status = layer_write_lent(file, lent, bytes);
+    } else if (status == 0) {
         void *buffer = malloc(bytes);
         if (buffer != NULL) {
             invariant_save_state(self->kernel, buffer);
@@ -281,18 +284,30 @@ static int save(const struct stage_context *context, void *state, struct layer_w
     return status < 0 ? status : layer_write_integer(file, "frames", self->frames);
 }
 
+/* The kernel's state, after its weights have been set. */
+static int load_state(struct invariant_stage *self, const struct layer_reader *file)
+{
+    const size_t bytes = invariant_state_bytes(self->kernel);
+    void *copy = NULL, *lent = invariant_lend_state(self->kernel);
+    if (lent != NULL) {
+        return layer_read_lent(file, lent, bytes);
+    }
+    int status = layer_read_kernel(file, &copy, bytes);
+    if (status == 0 && copy != NULL) {
+        invariant_load_state(self->kernel, copy);
+    }
+    free(copy);
+    return status;
+}
+
 static int load(const struct stage_context *context, void *state, const struct layer_reader *file)
 {
     (void)context;
     struct invariant_stage *self = state;
     double error[2];
-    void *kernel_state = NULL;
     int status = layer_read(file, "weights", LAYER_F4, (const size_t[]){self->M, self->N}, 2, self->weights);
     if (status == 0) {
         status = layer_read(file, "state/error", LAYER_F8, (const size_t[]){2}, 1, error);
-    }
-    if (status == 0) {
-        status = layer_read_kernel(file, &kernel_state, invariant_state_bytes(self->kernel));
     }
     if (status == 0) {
         self->error = error[0];
@@ -300,16 +315,12 @@ static int load(const struct stage_context *context, void *state, const struct l
         status = layer_kernel_error(invariant_set_weights(self->kernel, self->weights), "invariant");
     }
     if (status == 0) {
-        if (kernel_state != NULL) {
-            invariant_load_state(self->kernel, kernel_state);
-        }
-        status = measures_load(self->measures, file);
+        status = load_state(self, file);
     }
     if (status == 0) {
-        status = layer_read_integer(file, "frames", &self->frames);
+        status = measures_load(self->measures, file);
     }
-    free(kernel_state);
-    return status;
+    return status < 0 ? status : layer_read_integer(file, "frames", &self->frames);
 }
 
 static void close_stage(const struct stage_context *context, void *state)

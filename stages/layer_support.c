@@ -228,6 +228,16 @@ int layer_write_kernel(struct layer_writer *file, void *buffer, size_t bytes)
     return status;
 }
 
+int layer_write_lent(struct layer_writer *file, const void *state, size_t bytes)
+{
+    return layer_write(file, "state/kernel", LAYER_U1, &bytes, 1, state);
+}
+
+int layer_read_lent(const struct layer_reader *file, void *state, size_t bytes)
+{
+    return layer_read(file, "state/kernel", LAYER_U1, &bytes, 1, state);
+}
+
 int layer_read_kernel(const struct layer_reader *file, void **buffer_p, size_t bytes)
 {
     *buffer_p = NULL;

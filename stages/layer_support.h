@@ -62,6 +62,10 @@ int layer_kernel_error(int kernel_status, const char *stage) LOOM_MUST_CHECK;
  * /state/kernel; frees the buffer. Nothing is written if bytes is 0. */
 int layer_write_kernel(struct layer_writer *file, void *buffer, size_t bytes) LOOM_MUST_CHECK;
 
+/* The same with a state that is lent. */
+int layer_write_lent(struct layer_writer *file, const void *state, size_t bytes) LOOM_MUST_CHECK;
+int layer_read_lent(const struct layer_reader *file, void *state, size_t bytes) LOOM_MUST_CHECK;
+
 /* Read it again: *buffer_p (the caller frees it) is NULL if bytes is 0. */
 int layer_read_kernel(const struct layer_reader *file, void **buffer_p, size_t bytes) LOOM_MUST_CHECK;
 

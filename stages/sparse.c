@@ -31,7 +31,7 @@ struct sparse_stage {
     struct layer_start start;
     int64_t frames;           /* that this layer has seen in its life */
     size_t P, N;              /* pixels of a frame, units */
-    float *weights;           /* N x P: as last copied out of the kernel */
+    float *weights;           /* N x P: as last copied out of a kernel that does not lend them; else NULL */
     float *residual;          /* of a block: |v - r|^2 and |v|^2 of each frame */
     size_t capacity;          /* frames that residual holds */
     double error;             /* of the pass so far: sum of |v - r|^2 ... */
@@ -77,6 +77,53 @@ static const struct param params[] = {
     {.name = NULL},
 };
 
+/* Room for weights; the caller frees it. */
+static int new_weights(const struct sparse_stage *self, float **weights_p)
+{
+    *weights_p = malloc(self->N * self->P * sizeof **weights_p);
+    return *weights_p != NULL
+               ? 0
+               : error_set(LOOM_EINTERNAL, "out of memory for %zu x %zu weights", self->N, self->P);
+}
+
+/* The kernel's weights, to be read until it computes again. */
+static int look_at_weights(struct sparse_stage *self, const float **weights_p)
+{
+    int status = 0;
+    *weights_p = sparse_lend_weights(self->kernel);
+    if (*weights_p != NULL) {
+        return 0;
+    }
+    if (self->weights == NULL) {
+        status = new_weights(self, &self->weights);
+    }
+    if (status == 0) {
+        status = layer_kernel_error(sparse_get_weights(self->kernel, self->weights), "sparse");
+    }
+    *weights_p = self->weights;
+    return status;
+}
+
+/* Give the kernel the weights to begin with, and say in *output whose they are. */
+static int start_weights(struct sparse_stage *self, struct stream_info *output)
+{
+    const struct layer_wanted wanted = {.stage = "sparse", .grid = self->grid, .inputs = self->P};
+    float *weights;
+    int status = new_weights(self, &weights);
+    layer_warn_drawn(self->frozen, self->layer);
+    if (status == 0) {
+        status = layer_start(&self->start, weights, self->layer, &wanted, self->init, self->seed);
+    }
+    if (status == 0) {
+        status = layer_kernel_error(sparse_set_weights(self->kernel, weights), "sparse");
+    }
+    if (status == 0) {
+        layer_tell(output, &self->start, self->frozen, weights, self->N * self->P);
+    }
+    free(weights);
+    return status;
+}
+
 static int configure(const struct stage_context *context, void *state, struct stream_info *output)
 {
     struct sparse_stage *self = state;
@@ -100,28 +147,21 @@ static int configure(const struct stage_context *context, void *state, struct st
     if (status < 0) {
         return status;
     }
-    self->weights = calloc(self->N, self->P * sizeof *self->weights);
     self->usage = calloc(self->N, sizeof *self->usage);
-    if (self->weights == NULL || self->usage == NULL) {
-        return error_set(LOOM_EINTERNAL, "out of memory for %zu x %zu weights", self->N, self->P);
+    if (self->usage == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory for %zu units", self->N);
     }
-    const struct layer_wanted wanted = {.stage = "sparse", .grid = self->grid, .inputs = self->P};
-    layer_warn_drawn(self->frozen, self->layer);
-    status = layer_start(&self->start, self->weights, self->layer, &wanted, self->init, self->seed);
-    if (status == 0) {
-        status = layer_kernel_error(sparse_set_weights(self->kernel, self->weights), "sparse");
-    }
-    self->frames = self->start.frames;
     output->winners = config.k;
     output->repeats = self->frozen && input->repeats;
     output->grid_x = config.Kx;
     output->grid_y = config.Ky;
     output->block = layer_block(self->N, self->P);
     snprintf(output->body, sizeof output->body, "%s", sparse_body(self->kernel));
+    status = identity_hash(output->id, "sparse", output->body, params, self, input, 1);
     if (status == 0) {
-        status = identity_hash(output->id, "sparse", output->body, params, self, input, 1);
+        status = start_weights(self, output);
     }
-    layer_tell(output, &self->start, self->frozen, self->weights, self->N * self->P);
+    self->frames = self->start.frames;
     return status;
 }
 
@@ -249,11 +289,12 @@ static int tell_homogeneity(struct sparse_stage *self, const struct stage_contex
         return 0;
     }
     if (!self->measured) {
-        int status = layer_kernel_error(sparse_get_weights(self->kernel, self->weights), "sparse");
+        const float *lent;
+        int status = look_at_weights(self, &lent);
         if (status < 0) {
             return status;
         }
-        self->homogeneity = measure_homogeneity(self->weights, self->N, self->P);
+        self->homogeneity = measure_homogeneity(lent, self->N, self->P);
         self->measured = self->frozen;
     }
     metrics[(*n)++] = (struct metric){"homogeneity", self->homogeneity};
@@ -279,8 +320,9 @@ static int end_pass(const struct stage_context *context, void *state, struct met
 static int weights(const struct stage_context *context, void *state, struct stage_weights *view)
 {
     struct sparse_stage *self = state;
-    int status = layer_kernel_error(sparse_get_weights(self->kernel, self->weights), "sparse");
-    *view = (struct stage_weights){.data = self->weights,
+    const float *lent;
+    int status = look_at_weights(self, &lent);
+    *view = (struct stage_weights){.data = lent,
                                    .rows = self->N,
                                    .cols = self->P,
                                    .grid_x = (size_t)self->grid.x,
@@ -298,9 +340,10 @@ static int save(const struct stage_context *context, void *state, struct layer_w
     if (self->known != NULL) {
         code_cache_flush(self->known);
     }
-    int status = layer_kernel_error(sparse_get_weights(self->kernel, self->weights), "sparse");
+    const float *lent;
+    int status = look_at_weights(self, &lent);
     if (status == 0) {
-        status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
+        status = layer_write(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, lent);
     }
     if (status == 0) {
         status = layer_write(file, "state/usage", LAYER_F8, &self->N, 1, self->usage);
@@ -328,10 +371,15 @@ static int load(const struct stage_context *context, void *state, const struct l
     struct sparse_stage *self = state;
     double error[2];
     void *kernel_state = NULL;
-    int status = layer_read(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, self->weights);
+    float *saved;
+    int status = new_weights(self, &saved);
     if (status == 0) {
-        status = layer_kernel_error(sparse_set_weights(self->kernel, self->weights), "sparse");
+        status = layer_read(file, "weights", LAYER_F4, (const size_t[]){self->N, self->P}, 2, saved);
     }
+    if (status == 0) {
+        status = layer_kernel_error(sparse_set_weights(self->kernel, saved), "sparse");
+    }
+    free(saved);
     if (status == 0) {
         status = layer_read(file, "state/usage", LAYER_F8, &self->N, 1, self->usage);
     }

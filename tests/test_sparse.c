@@ -67,6 +67,8 @@ static struct result layer_run(struct sparse *layer, const struct sparse_config 
         CHECK(rc == KERNEL_OK);
     }
     sparse_get_weights(layer, out.W);
+    const float *lent = sparse_lend_weights(layer);
+    CHECK(!lent || data_same(lent, out.W, c->Kx * c->Ky * c->P * sizeof *lent));
     return out;
 }
 
@@ -481,6 +483,21 @@ static void test_sparse_weights_are_raised_to_floor(void)
     sparse_destroy(&layer);
 }
 
+/* Without a copy where rows need no padding: what memory a layer takes rests on that. */
+static void test_sparse_lends_its_weights(void)
+{
+    for (size_t P = 15; P <= 17; P++) {
+        const struct sparse_config config = {.P = P, .Kx = 3, .Ky = 1, .k = 1, .rate = 0.1};
+        float *W = data_floats(3 * P, 0.2);
+        struct sparse *layer = layer_new(&config, KERNEL_CPU, W);
+        const float *lent = sparse_lend_weights(layer);
+        CHECK((lent != NULL) == (P == 16));
+        CHECK(!lent || data_same(lent, W, 3 * P * sizeof *W));
+        sparse_destroy(&layer);
+        free(W);
+    }
+}
+
 static void test_sparse_no_frames_is_no_work(void)
 {
     for (size_t b = 0; b < 2; b++) {
@@ -587,44 +604,52 @@ static float *changing_frames(size_t n, size_t P)
     return frames;
 }
 
-/* Every shape with every instruction set, trained in blocks of several sizes and then frozen: the same bits. */
-static void test_sparse_same_bits_with_every_instruction_set(void)
+/* One shape with every instruction set, trained in blocks of several sizes and then frozen: the same bits. */
+static void check_instruction_sets(const struct sparse_config *c)
 {
     enum { n = 400 };
     const size_t blocks[] = {n, 1, 7, 64, 65, 150};
+    float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames = changing_frames(n, c->P);
+    struct result first = {0}, frozen = {0};
+    for (size_t set = 0; set < DATA_SETS; set++) {
+        for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
+            struct sparse *layer;
+            setenv("LOOM_CPU", data_sets[set][0], 1);
+            if (sparse_new(&layer, c, KERNEL_CPU) == KERNEL_EUNSUPPORTED) {
+                continue;
+            }
+            CHECK(strcmp(sparse_body(layer), data_sets[set][1]) == 0);
+            sparse_set_weights(layer, W);
+            struct result train = layer_run(layer, c, frames, n, blocks[b], true);
+            struct result encode = layer_run(layer, c, frames, n, blocks[b], false);
+            if (first.W) {
+                CHECK(same_result(&train, &first, c, n));
+                CHECK(same_result(&encode, &frozen, c, n));
+                result_free(&train, c, n);
+                result_free(&encode, c, n);
+            } else {
+                first = train;
+                frozen = encode;
+            }
+            sparse_destroy(&layer);
+        }
+    }
+    result_free(&first, c, n);
+    result_free(&frozen, c, n);
+    free(W);
+    free(frames);
+}
+
+static void test_sparse_same_bits_with_every_instruction_set(void)
+{
+    /* more than a core's cache holds: the sweep fetches ahead */
+    const struct sparse_config large = {
+        .P = 401, .Kx = 37, .Ky = 19, .k = 4, .rate = 0.02, .radius = 2, .strength = 0.5};
     const char *before = getenv("LOOM_CPU");
     for (size_t s = 0; s < SHAPES; s++) {
-        const struct sparse_config *c = &shapes[s];
-        float *W = data_floats(c->Kx * c->Ky * c->P, 0.2), *frames = changing_frames(n, c->P);
-        struct result first = {0}, frozen = {0};
-        for (size_t set = 0; set < DATA_SETS; set++) {
-            for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
-                struct sparse *layer;
-                setenv("LOOM_CPU", data_sets[set][0], 1);
-                if (sparse_new(&layer, c, KERNEL_CPU) == KERNEL_EUNSUPPORTED) {
-                    continue;
-                }
-                CHECK(strcmp(sparse_body(layer), data_sets[set][1]) == 0);
-                sparse_set_weights(layer, W);
-                struct result train = layer_run(layer, c, frames, n, blocks[b], true);
-                struct result encode = layer_run(layer, c, frames, n, blocks[b], false);
-                if (first.W) {
-                    CHECK(same_result(&train, &first, c, n));
-                    CHECK(same_result(&encode, &frozen, c, n));
-                    result_free(&train, c, n);
-                    result_free(&encode, c, n);
-                } else {
-                    first = train;
-                    frozen = encode;
-                }
-                sparse_destroy(&layer);
-            }
-        }
-        result_free(&first, c, n);
-        result_free(&frozen, c, n);
-        free(W);
-        free(frames);
+        check_instruction_sets(&shapes[s]);
     }
+    check_instruction_sets(&large);
     before ? setenv("LOOM_CPU", before, 1) : unsetenv("LOOM_CPU");
 }
 
@@ -695,9 +720,10 @@ CHECK_MAIN(CASE(test_sparse_by_hand), CASE(test_sparse_cpu_matches_reference),
            CASE(test_sparse_result_does_not_depend_on_calls),
            CASE(test_sparse_continues_exactly_in_a_new_layer), CASE(test_sparse_ties_and_blank_frames),
            CASE(test_sparse_weight_at_floor_is_revived), CASE(test_sparse_weights_are_raised_to_floor),
-           CASE(test_sparse_no_frames_is_no_work), CASE(test_sparse_refuses_frames_outside_0_to_1),
-           CASE(test_sparse_refuses_wrong_configurations), CASE(test_sparse_names_its_body),
-           CASE(test_sparse_cuda_or_a_reason), CASE(test_sparse_same_bits_with_every_instruction_set),
+           CASE(test_sparse_lends_its_weights), CASE(test_sparse_no_frames_is_no_work),
+           CASE(test_sparse_refuses_frames_outside_0_to_1), CASE(test_sparse_refuses_wrong_configurations),
+           CASE(test_sparse_names_its_body), CASE(test_sparse_cuda_or_a_reason),
+           CASE(test_sparse_same_bits_with_every_instruction_set),
            CASE(test_sparse_refuses_unknown_instruction_sets),
            CASE(test_sparse_new_survives_every_failing_allocation_and_thread),
            CASE(test_sparse_same_bits_with_any_number_of_threads),
