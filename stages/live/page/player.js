@@ -3,7 +3,7 @@
 
 const SEEK_EVERY_MS = 90; // at most so often is a question asked while the slider is drawn along
 const SEEK_PATIENCE_MS = 4000; // an answer that has not come by then is not waited for
-const CLIP_FRAMES = 50;
+const CLIP_FRAMES = 64; // asked for at once
 
 export class Player {
   /** `show(clip, frame)` paints; `ask(question)` sends to the server; `changed()` when the controls have something new to say. */
@@ -19,6 +19,7 @@ export class Player {
     this.target = null; // the frame number a seek is under way to
     this.asked = null; // {seq, at}: the question not answered yet
     this.lastAsked = 0;
+    this.hopeless = null; // the frame number that the server could not give: not asked for again by itself
   }
 
   get seq() {
@@ -31,7 +32,7 @@ export class Player {
     this.range = range;
     if (range === null) this.asked = this.target = null;
     if (begins) {
-      this.next = null;
+      this.next = this.hopeless = null;
       this.seek(this.seq ?? range.first);
     }
     this.changed();
@@ -98,6 +99,7 @@ export class Player {
     let seq = this.target;
     if (seq === null && this.clip !== null && !this.holds(this.next, this.clip.seq + this.clip.n)) {
       seq = this.clip.seq + this.clip.n;
+      if (seq === this.hopeless) return;
     }
     if (seq === null || seq >= end) return;
     if (this.ask({ t: "seek", seq, n: Math.min(CLIP_FRAMES, end - seq) })) this.asked = { seq, at: now };
@@ -106,8 +108,8 @@ export class Player {
 
   /** The server could not answer: stay where we are. */
   refused() {
-    this.asked = null;
-    this.target = null;
+    this.hopeless = this.asked?.seq ?? this.hopeless;
+    this.asked = this.target = null;
     this.changed();
   }
 

@@ -217,7 +217,7 @@ class Reconstruction {
     const data = (what) => ({ stream: reader.name, what });
     this.made = section.add(new Raster({ ...size, title: "Reconstruction", data: data("reconstruction") }), row);
     this.rest = section.add(new Raster({ ...size, title: "Error", signed: true, data: data("error") }), row);
-    const title = `Error over the clip`;
+    const title = "Error over the clip";
     this.curve = section.add(new Chart({ title, xText: (x) => `frame ${count(x)}`, xTick: count, height: 64 }));
   }
 

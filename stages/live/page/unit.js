@@ -84,6 +84,7 @@ export class UnitPanel {
       this.rasters.set(key, raster);
     }
     raster.describe = options.describe;
+    raster.signed = values.some((value) => value < 0);
     raster.retitle(options.title);
     raster.paint(values, paint);
     raster.renote();
@@ -130,7 +131,7 @@ export class UnitPanel {
         mark: ({ box }) => box(this.app.chosen(below?.name), themed("--mark"), 2),
       },
       arrays.weights.data,
-      { max: head.max > 0 ? head.max : largest(arrays.weights.data) },
+      { max: largest(arrays.weights.data) },
     );
     const prototype = arrays.prototype?.data;
     const shape = this.app.pixelsOf(head.name);
