@@ -154,21 +154,35 @@ def _whole(value: Any, low: int = 0, high: int = 1 << 63) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value < high
 
 
-def _open(kind: int, endpoint: str, how: str, most: int, hwm: int = 0) -> zmq.Socket:
-    """A socket that is connected or bound (`how`) to `endpoint`, and does not linger."""
-    if not isinstance(endpoint, str):
-        raise Error(f"an endpoint is a text like ipc:///tmp/mine, not {endpoint!r}", USAGE)
+def _socket(kind: int, most: int, hwm: int = 0) -> zmq.Socket:
+    """A socket that does not linger, nor takes messages of more than `most` bytes."""
     socket = zmq.Context.instance().socket(kind)
     socket.linger = 0
     socket.maxmsgsize = most
     socket.set_hwm(hwm)
     socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500  # ms: a restarted peer is found again quickly
+    return socket
+
+
+def _attach(socket: zmq.Socket, endpoint: str, how: str) -> None:
+    """Connect or bind (`how`) the socket to `endpoint`."""
+    if not isinstance(endpoint, str):
+        raise Error(f"an endpoint is a text like ipc:///tmp/mine, not {endpoint!r}", USAGE)
     try:
         getattr(socket, how)(endpoint)
     except zmq.ZMQError as error:
-        socket.close()
         raise Error(f"endpoint '{endpoint}' cannot be {'bound' if how == 'bind' else 'connected'}: {error}",
                     PEER if error.errno == zmq.EADDRINUSE else USAGE) from None
+
+
+def _open(kind: int, endpoint: str, how: str, most: int) -> zmq.Socket:
+    """A socket that is connected or bound (`how`) to `endpoint`."""
+    socket = _socket(kind, most)
+    try:
+        _attach(socket, endpoint, how)
+    except Error:
+        socket.close()
+        raise
     return socket
 
 
@@ -569,9 +583,10 @@ def tap(endpoint: str, topics: Iterable[str] = ("data", "weights", "metrics"), s
         stream = stream or endpoint[: -len(".tap")]
         with Stream(stream, 0, "start", None, raw, None, 1, 0.5, patience) as source:
             description = source._description
-    socket = _open(zmq.SUB, endpoint, "connect", REPLY_BYTES_MAX, hwm=16)
+    socket = _socket(zmq.SUB, REPLY_BYTES_MAX, hwm=16)
     monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
     try:
+        _attach(socket, endpoint, "connect")  # once watched: a quick handshake is not missed
         for topic in topics:
             socket.subscribe(topic)
         for parts in _listen(socket, monitor, endpoint, patience):
