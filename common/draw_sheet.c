@@ -39,7 +39,7 @@ static struct draw_scale range_of(const struct draw_map *maps, size_t n)
     struct draw_scale range = {.min = INFINITY, .max = -INFINITY};
     for (size_t i = 0; i < n; i++) {
         const size_t size = draw_count_numbers(&maps[i]);
-        for (size_t j = 0; j < size; j++) {
+        for (size_t j = 0; maps[i].data != NULL && j < size; j++) {
             if (isfinite(maps[i].data[j])) {
                 range.min = fmin(range.min, maps[i].data[j]);
                 range.max = fmax(range.max, maps[i].data[j]);
@@ -56,7 +56,7 @@ static void narrow(struct draw_scale *range, const struct draw_map *maps, size_t
     const double width = (range->max - range->min) / SHEET_BINS;
     for (size_t i = 0; i < n && width > 0; i++) {
         const size_t size = draw_count_numbers(&maps[i]);
-        for (size_t j = 0; j < size; j++) {
+        for (size_t j = 0; maps[i].data != NULL && j < size; j++) {
             if (isfinite(maps[i].data[j])) {
                 const double bin = (maps[i].data[j] - range->min) / width;
                 counts[bin < 0 ? 0 : bin < SHEET_BINS ? (size_t)bin : SHEET_BINS - 1]++;

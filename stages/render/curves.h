@@ -31,8 +31,9 @@ struct curves {
 void curves_fini(struct curves *self);
 
 /* Add the metrics of a run's folder (its metrics.jsonl; where it has none, its recordings), of a metrics.jsonl, or
- * of a recording. run: what the curves are called by; of one name is one run. A last line that is still being written is passed over.
- * LOOM_EIO if it cannot be read, LOOM_EDATA if it is damaged or no such file; what was added before stays. */
+ * of a recording. run: what the curves are called by; whatever has one name is taken for one run. A last line that
+ * is still being written is passed over. LOOM_EIO if it cannot be read, LOOM_EDATA if it is damaged or no such file;
+ * what was added before stays. */
 int curves_read(struct curves *self, const char *path, const char *run) LOOM_MUST_CHECK;
 
 /* Draw a panel a metric, in the order in which they are first told; metrics: only these, with commas (NULL: all).

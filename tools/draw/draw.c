@@ -80,7 +80,10 @@ static const struct argp_option options[] = {
     {"layer", KEY_LAYER, "NAME", 0, "which layer, where there are several", 3},
     {"unit", KEY_UNIT, "N", 0, "number of the unit; or least or most: the sparse unit that is covered so", 3},
     {"metrics", KEY_METRICS, "LIST", 0, "curves: only these metrics, with commas", 3},
-    {"log", KEY_LOG, NULL, 0, "curves: logarithmic (default: where the largest is 20 times the smallest)", 3},
+    {"log", KEY_LOG, NULL, 0,
+     "curves: logarithmic, without values of 0 and less (default: where the largest is 20 times the "
+     "smallest)",
+     3},
     {"linear", KEY_LINEAR, NULL, 0, "curves: never logarithmic", 3},
     {"frames", KEY_FRAMES, "A..B", 0,
      "frames A to B, both included; A.. to the end (default: tapestry the first pass, window its first 500, "
