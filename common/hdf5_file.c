@@ -260,7 +260,7 @@ static const H5FD_class_t driver = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-/* Begin the file as HDF5 sees it; -1 if HDF5 cannot. */
+/* Begin the file as HDF5 sees it. */
 static int create_file(struct hdf5_new *self, hsize_t alignment)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE),
@@ -275,10 +275,14 @@ static int create_file(struct hdf5_new *self, hsize_t alignment)
     if (!failed) {
         self->file = H5Fcreate(self->durable->path, H5F_ACC_TRUNC, creation, access);
     }
+    int status = LOOM_OK;
+    if (self->file < 0) {
+        status = hdf5_fail(LOOM_EINTERNAL, "cannot begin the file %s", self->durable->path);
+    }
     hdf5_release(&creation);
     hdf5_release(&access);
     hdf5_release(&id);
-    return self->file < 0 ? -1 : 0;
+    return status;
 }
 
 int hdf5_new_begin(struct hdf5_new *self, struct durable_file *durable, hsize_t alignment)
@@ -289,13 +293,11 @@ int hdf5_new_begin(struct hdf5_new *self, struct durable_file *durable, hsize_t 
         return error_set(LOOM_EINTERNAL, "out of memory while beginning the file %s", durable->path);
     }
     *self->sink = (struct hdf5_sink){.fd = durable->fd, .holders = 1};
-    if (create_file(self, alignment) < 0) {
-        int status = hdf5_fail(LOOM_EINTERNAL, "cannot begin the file %s", durable->path);
-        status = hdf5_new_reason(self, status);
+    const int status = hdf5_new_reason(self, create_file(self, alignment));
+    if (status != LOOM_OK) {
         hdf5_new_abandon(self);
-        return status;
     }
-    return LOOM_OK;
+    return status;
 }
 
 int hdf5_new_reason(const struct hdf5_new *self, int status)

@@ -498,6 +498,17 @@ static hid_t write_dataset(hid_t file)
     return set;
 }
 
+static void test_hdf5_new_says_why_it_cannot_begin(void **state)
+{
+    (void)state;
+    char nameless[] = "";
+    struct durable_file file = {.fd = -1, .path = nameless};
+    struct hdf5_new hdf5;
+    assert_int_equal(hdf5_new_begin(&hdf5, &file, 1), LOOM_EINTERNAL);
+    assert_non_null(strstr(error_message(), "name")); /* HDF5's own reason */
+    hdf5_new_abandon(&hdf5);
+}
+
 static void test_hdf5_new_tells_of_failed_reads(void **state)
 {
     (void)state;
@@ -601,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_layer_writer_keeps_the_old_file_until_commit),
         cmocka_unit_test(test_layer_writer_survives_a_full_disk),
         cmocka_unit_test(test_layer_writer_blames_the_disk_before_hdf5),
+        cmocka_unit_test(test_hdf5_new_says_why_it_cannot_begin),
         cmocka_unit_test(test_hdf5_new_tells_of_failed_reads),
         cmocka_unit_test(test_hdf5_new_closes_what_is_open),
         cmocka_unit_test(test_hdf5_new_may_be_outlived_by_hdf5),
