@@ -1,4 +1,6 @@
 /* The sparse layer: the float body against the reference, and what both must hold to. */
+#include <float.h>
+
 #include "kernel_data.h"
 #include "sparse.h"
 
