@@ -321,7 +321,7 @@ static void test_sparse_larger_layer_matches_reference(void)
     float *W = data_floats(c.Kx * c.Ky * c.P, 0.2), *frames = random_frames(n, c.P);
     struct sparse *ref = layer_new(&c, KERNEL_REFERENCE, W);
     struct result first = {0}, b = layer_run(ref, &c, frames, n, n, true);
-    for (size_t s = 0; s < (data_emulated() ? 3 : 1); s++) {
+    for (size_t s = 0; s < (DATA_FAST == KERNEL_CUDA ? 3 : 1); s++) {
         data_shared_memory(shared[s]);
         struct sparse *layer = layer_new(&c, DATA_FAST, W);
         struct result a = layer_run(layer, &c, frames, n, n, true);

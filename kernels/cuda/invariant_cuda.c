@@ -136,6 +136,13 @@ static int new_memory(struct layer *self)
 
 static int cuda_set_weights(void *layer, const float *U);
 
+/* Blocks that share a TOPO layer's columns. */
+static uint32_t cluster_of(const struct gpu *gpu)
+{
+    const uint32_t most = gpu->cluster_max > 1 ? topo_cluster(gpu->shared_bytes, THREADS_TOPO) : 1;
+    return most < gpu->cluster_max ? most : gpu->cluster_max;
+}
+
 static void describe(struct layer *self)
 {
     const struct invariant_config *config = &self->config;
@@ -156,7 +163,7 @@ static void describe(struct layer *self)
     };
     self->device = (struct invariant_device){
         .shared_bytes = self->gpu.shared_bytes,
-        .cluster = smooth || !self->gpu.has_clusters ? 1 : topo_cluster(self->gpu.shared_bytes, THREADS_TOPO),
+        .cluster = smooth ? 1 : cluster_of(&self->gpu),
         .threads = smooth ? THREADS_SMOOTH : THREADS_TOPO,
         .multiprocessors = self->gpu.multiprocessors,
     };
