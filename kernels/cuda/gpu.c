@@ -190,7 +190,7 @@ int gpu_get(struct gpu *gpu, void *host, const void *device, size_t bytes)
 
 int gpu_wait_turn(struct gpu *gpu, size_t turn)
 {
-    return gpu_check(cudaEventSynchronize(gpu->done[turn]), "waiting for the GPU");
+    return gpu_check(cudaEventSynchronize(gpu->done[turn]), "working on a block (a kernel or a copy failed)");
 }
 
 int gpu_send(struct gpu *gpu, void *device, const void *staging, size_t bytes)
