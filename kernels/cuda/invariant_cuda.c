@@ -15,7 +15,7 @@
 #define THREADS_TOPO 512
 #define THREADS_SMOOTH 256
 #else /* for tests without a GPU */
-#define THREADS_TOPO LOOM_CUDA_THREADS
+#define THREADS_TOPO (2 * LOOM_CUDA_THREADS)
 #define THREADS_SMOOTH (2 * LOOM_CUDA_THREADS)
 #endif
 #define STAGING_BYTES ((size_t)8 << 20) /* of a turn, about */
