@@ -279,8 +279,9 @@ static size_t columns_bytes(const struct invariant_launch *s, const struct invar
 static bool large(const struct invariant_launch *s, const struct invariant_device *device)
 {
     const size_t bytes = room_bytes(s, device);
-    return bytes > device->shared_bytes || (bytes + columns_bytes(s, device) > device->shared_bytes &&
-                                            (size_t)s->N * s->M * sizeof *s->U > device->cluster * TOPO_LARGE_BYTES);
+    return bytes > device->shared_bytes ||
+           (bytes + columns_bytes(s, device) > device->shared_bytes &&
+            (size_t)s->N * s->M * sizeof *s->U > device->cluster * TOPO_LARGE_BYTES);
 }
 
 extern "C" size_t topo_work(const struct invariant_launch *s, const struct invariant_device *device)

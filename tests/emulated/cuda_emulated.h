@@ -6,8 +6,9 @@
  * results, not of speed.
  *
  * What it cannot show: every exchange of a warp (shuffles, ballots, reductions) is a barrier for memory here, too. On a GPU they
- * order nothing: what one lane writes and another reads needs __syncwarp or __syncthreads in between, and if it is missing only
- * compute-sanitizer's racecheck tells. Copies and launches are done when they return, so a missing wait is not seen either. */
+ * order nothing: what one lane writes and another reads needs __syncwarp or __syncthreads in between, and if that is missing
+ * only compute-sanitizer's racecheck tells (of shared memory). Copies and launches are done when they return, so a
+ * missing wait is not seen either. */
 #ifndef LOOM_TESTS_CUDA_EMULATED_H
 #define LOOM_TESTS_CUDA_EMULATED_H
 
