@@ -35,6 +35,9 @@ static const struct shape shapes[] = {
     {TOPO(40, 10, 9, 70, 2, 1, 1.0 / 3, 0.08, 0.0008, 50), 0.1,
      4}, /* so many winners that they are not listed */
     {SMOOTH(40, 12, 10, 100, 0.1, 0.05), 1, 5},
+    /* Units for many warps of a GPU's block: */
+    {TOPO(9, 18, 17, 5, 2, 0.5, 1.0 / 3, 0.08, 0.0008, 20), 0.1, 3},
+    {SMOOTH(9, 18, 17, 70, 0.1, 0.05), 1, 3},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
