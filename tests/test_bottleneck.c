@@ -264,18 +264,18 @@ static void test_gauge_keeps_the_newest_shares_and_sums(void **state)
     struct gauge gauge = {.name = "sparse", .state = "looking"};
     gauge_begin(&gauge);
     struct event event = told(EVENT_ALIVE, 0.25, 0.5, 0.25);
-    gauge_update(&gauge, &event);
+    gauge_update(&gauge, &event, NOW);
     assert_string_equal(gauge.state, "looking"); /* a sign of life is no progress */
     assert_int_equal(gauge.frame, 0);
     assert_true(gauge.shares.computing == 0.25 && gauge.spent.seconds > 0);
     assert_true(gauge.spent.computing == 0.25 * gauge.spent.seconds);
     event = told(EVENT_PROGRESS, 1, 0, 0);
-    gauge_update(&gauge, &event);
+    gauge_update(&gauge, &event, NOW);
     assert_null(gauge.state);
     assert_true(gauge.shares.computing == 1 && gauge.frame == 5);
     double seconds = gauge.spent.seconds;
     event.shares = LOG_SHARES_UNKNOWN; /* of a stage in another language */
-    gauge_update(&gauge, &event);
+    gauge_update(&gauge, &event, NOW);
     assert_true(isnan(gauge.shares.computing) && gauge.spent.seconds == seconds);
 }
 

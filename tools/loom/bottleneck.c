@@ -53,14 +53,9 @@ static bool is_running(const struct gauge *gauge)
 static bool read_account(const struct accounts *all, size_t i, struct account *account)
 {
     const struct gauge *gauge = all->gauges[i];
-    const struct spent *spent = &gauge->spent;
     account->gauge = gauge;
-    account->shares = gauge->shares;
-    if (all->past && spent->seconds > 0) {
-        account->shares =
-            (struct log_shares){spent->computing / spent->seconds, spent->waiting_input / spent->seconds,
-                                spent->waiting_output / spent->seconds, spent->cpu / spent->seconds};
-    } else if (all->past || !is_running(gauge)) {
+    account->shares = gauge_shares(gauge);
+    if (all->past ? !gauge_mean_shares(gauge, &account->shares) : !is_running(gauge)) {
         return false;
     }
     return !gauge->looks && !isnan(account->shares.computing);
