@@ -73,7 +73,11 @@ int runner_wait(struct runner *self, int64_t timeout_ms)
         }
     }
     for (size_t i = 0; i < self->options.n_inputs; i++) {
-        items[n++] = (zmq_pollitem_t){.socket = consumer_socket(self->consumers[i]), .events = ZMQ_POLLIN};
+        if (!self->no_room ||
+            !consumer_is_full(self->consumers[i])) { /* else it would wake us again and again */
+            items[n++] =
+                (zmq_pollitem_t){.socket = consumer_socket(self->consumers[i]), .events = ZMQ_POLLIN};
+        }
     }
     for (size_t i = 0; i < self->options.n_taps; i++) {
         items[n++] = (zmq_pollitem_t){.socket = self->taps[i].socket, .events = ZMQ_POLLIN};

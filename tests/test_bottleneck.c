@@ -251,6 +251,14 @@ static void test_the_whole_run_is_reviewed(void **state)
         run.found.sentence,
         "topo limited the run: it computed 90 % of the time; window, sparse and tape waited for it.");
     assert_string_equal(run.found.gauge->name, "topo");
+    run.gauges[SPARSE].spent = (struct spent){.seconds = 10, .computing = 9.9, .waiting_input = 0.1};
+    bottleneck_review(&run.found, run.of, N); /* busier, but done halfway */
+    assert_string_equal(
+        run.found.sentence,
+        "topo limited the run: it computed 90 % of the time; window, sparse and tape waited for it.");
+    run.gauges[TOPO].spent = (struct spent){.seconds = 20, .computing = 12, .waiting_input = 8};
+    bottleneck_review(&run.found, run.of, N);
+    assert_string_equal(run.found.sentence, "");
 }
 
 static struct event told(enum event_kind kind, double computing, double input, double output)

@@ -15,7 +15,8 @@ static const struct log_shares computes = {.computing = 1, .cpu = 1}, waits = {.
 
 static void tell(struct gauge *gauge, int64_t ms, uint64_t frame, double rate, struct log_shares shares)
 {
-    const struct event event = {.kind = EVENT_PROGRESS, .frame = frame, .frames = 1000000, .rate = rate, .shares = shares};
+    const struct event event = {
+        .kind = EVENT_PROGRESS, .frame = frame, .frames = 1000000, .rate = rate, .shares = shares};
     gauge_update(gauge, &event, BEGAN + ms);
 }
 
@@ -68,7 +69,8 @@ static void test_lumps_may_be_rarer_than_the_window(void **state)
             assert_near(gauge_rate(&gauge, BEGAN + 500 * half), 25, NEAR);
         }
     }
-    assert_near(gauge_rate(&gauge, BEGAN + 40000 + 20000), 12.5, NEAR); /* late: it can be that much at most */
+    assert_near(gauge_rate(&gauge, BEGAN + 40000 + 20000), 12.5,
+                NEAR); /* late: it can be that much at most */
 }
 
 static void test_a_change_of_pace_is_seen_within_the_window(void **state)
@@ -143,7 +145,7 @@ static void test_a_restart_begins_anew(void **state)
     tell(&gauge, 9500, 700, 200, computes);
     assert_near(gauge_rate(&gauge, BEGAN + 9500), 200, NEAR);
     assert_near(mean_rate(&gauge), 1100 / 1.5, NEAR); /* while it ran */
-    tell(&gauge, 10000, 300, 0, computes);            /* without having been started: not ours to understand */
+    tell(&gauge, 10000, 300, 0, computes); /* without having been started: not ours to understand */
     assert_near(mean_rate(&gauge), 1100 / 1.5, NEAR);
 }
 

@@ -21,10 +21,10 @@
 #include "stages/live/guard.h"
 #include "stages/live/history.h"
 #include "stages/live/layers.h"
-#include "stages/pipeline_file.h"
 #include "stages/live/sampler.h"
 #include "stages/live/say.h"
 #include "stages/live/status.h"
+#include "stages/pipeline_file.h"
 
 static char folder[] = "/tmp/loom-test-live-XXXXXX";
 

@@ -22,7 +22,8 @@ static char *draw(const float *values, bool weights, bool greys, bool utf8)
     struct message message = {.n = 1, .n_fields = 1, .rows = 1, .cols = (uint64_t)SIDE * SIDE};
     struct stream_info info = {.kind = STREAM_ACTIVATIONS, .dtype = STREAM_F4};
     info.grid_x = info.grid_y = SIDE;
-    message.fields[0] = (struct message_field){"data", 4, (const uint8_t *)values, SIDE * SIDE * sizeof *values};
+    message.fields[0] =
+        (struct message_field){"data", 4, (const uint8_t *)values, SIDE * SIDE * sizeof *values};
     if (weights) {
         message.info.grid_x = message.info.grid_y = 1;
         message.input_width = message.input_height = SIDE;
