@@ -24,6 +24,7 @@
 #include "stages/pipeline_file.h"
 #include "stages/live/sampler.h"
 #include "stages/live/say.h"
+#include "stages/live/scene.h"
 #include "stages/live/status.h"
 
 static char folder[] = "/tmp/loom-test-live-XXXXXX";
@@ -551,8 +552,51 @@ static void test_sampler_is_bounded(void **state)
     sampler_describe(sampler, 0, &other); /* another stream in its place */
     assert_int_equal(sampler->streams[0].n, 0);
     assert_int_equal(sampler_common(sampler, true, true, 64, &seq), 0);
+    other.width = 50; /* the same stream, of another shape: rows that were kept are too short for it */
+    add(sampler, 0, 0, 10);
+    sampler_describe(sampler, 0, &other);
+    assert_int_equal(sampler->streams[0].n, 0);
     sampler_clear(sampler);
     free(sampler);
+}
+
+/* ---- the scene ---- */
+
+static struct scene *new_scene(struct board **board)
+{
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    assert_int_equal(board_new(board, wake, NULL), 0);
+    scene_init(scene, *board, true, "test", "", "");
+    return scene;
+}
+
+static void destroy_scene(struct scene *scene, struct board *board)
+{
+    scene_fini(scene);
+    free(scene);
+    board_destroy(&board);
+}
+
+static void test_scene_forgets_clips_of_another_form(void **state)
+{
+    (void)state;
+    struct board *board = NULL;
+    struct scene *scene = new_scene(&board);
+    struct stream_info info = made_up[0];
+    struct clip clip = {.n = 4};
+    struct said *said = NULL;
+    const size_t stream = scene_add_stream(scene, &info);
+    assert_non_null(clip_add(&clip, stream, &info));
+    assert_int_equal(scene_take_clip(scene, &clip, &said), 0);
+    said_release(&said);
+    info.total = 7;
+    assert_int_equal(scene_add_stream(scene, &info), stream);
+    assert_int_equal(scene->clips.n, 1);
+    info.width = 1000; /* with the same id: a stage by hand that was started again otherwise */
+    assert_int_equal(scene_add_stream(scene, &info), stream);
+    assert_int_equal(scene->clips.n, 0);
+    destroy_scene(scene, board);
 }
 
 /* ---- what is worked out ---- */
@@ -854,6 +898,7 @@ int main(void)
         cmocka_unit_test(test_sampler_cuts_within_a_pass),
         cmocka_unit_test(test_sampler_goes_on_without_who_has_nothing),
         cmocka_unit_test(test_sampler_is_bounded),
+        cmocka_unit_test(test_scene_forgets_clips_of_another_form),
         cmocka_unit_test(test_derive_agrees_with_the_plain_sums),
         cmocka_unit_test(test_derive_quantises_and_finds_the_best),
         cmocka_unit_test(test_layers_know_what_lies_below),

@@ -106,8 +106,8 @@ size_t scene_add_stream(struct scene *self, const struct stream_info *info)
     }
     if (stream == NULL) {
         stream = &self->streams[self->n_streams++];
-    } else if (strcmp(stream->info.id, info->id) != 0) {
-        clip_ring_fini(&self->clips); /* another stream now, maybe of another shape */
+    } else if (!stream_same_form(&stream->info, info)) {
+        clip_ring_fini(&self->clips); /* another stream now, or one whose rows are read in another way */
     }
     stream->info = *info;
     connect_streams(self);
