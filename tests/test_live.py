@@ -393,6 +393,48 @@ class View(LiveCase):
             compare_with_recording(self, old, tape, 7)
         self.stop(child)
 
+    def test_tap_of_another_stream_that_has_a_recordings_name(self):
+        """A stage by hand shows smaller frames under a name that the recording has too: neither is read as the other."""
+        self.recorded().close()
+        run, tape = self.path("run"), self.path("run", "recordings", "tape.h5")
+        tap, frames = os.path.join(run, "sockets", "window.tap"), "ipc://" + self.path("w")
+        os.makedirs(os.path.dirname(tap), exist_ok=True)
+        self.start(program("loom-generate"), "--name=window", "--tapestry", DIGITS, "--window=5", "--frames=1000", "--passes=1000",
+                   "--rate=1000", "--bind", frames, "--bind-tap", "ipc://" + tap)
+        self.start(program("loom-sparse"), "--in", frames, "--grid=4x4", "--run", self.path("a"), "--bind", "ipc://" + self.path("s"))
+        self.wait_for(tap)
+        child, port = self.view()
+        viewer = self.viewer(port)
+        viewer.until(lambda message: message["t"] == "scene" and self.shape_of(message, "window") == [5, 5])
+        viewer.until("clip")
+        viewer.ask(t="seek", seq=0, n=64)  # after all that is recorded has been looked at
+        clip = viewer.until(lambda message: message["t"] == "clip" and "topo/data" in message.arrays)
+        self.assertEqual(clip["n"], 64)
+        self.assertNotIn("window/data", clip.arrays)
+        self.stop(child)
+        os.rename(tape, self.path("tape.h5"))
+        child, port = self.view()
+        viewer = self.viewer(port)
+        viewer.ask(t="want", clip_ms=250)
+        viewer.until("clip")
+        os.rename(self.path("tape.h5"), tape)  # a recording comes later
+        scene = viewer.until(lambda message: message["t"] == "scene" and message["recording"])
+        self.assertEqual(self.shape_of(scene, "window"), [5, 5])
+        for _ in range(3):
+            clip = viewer.until("clip")
+            self.assertEqual(clip.arrays["window/data"].shape, (clip["n"], 5, 5))
+        self.stop(child)
+
+    @staticmethod
+    def shape_of(scene, name):
+        return next((stream["shape"] for stream in scene["streams"] if stream["name"] == name), None)
+
+    def wait_for(self, path):
+        end = time.monotonic() + PATIENCE
+        while not os.path.exists(path):
+            self.assertLess(time.monotonic(), end, path)
+            time.sleep(0.05)
+
     def frames_of(self, layer):
         with h5py.File(self.path("run", "layers", layer + ".h5")) as file:
             return int(file.attrs["frame"])

@@ -12,6 +12,7 @@
 #include "hdf5_file.h"
 #include "log.h"
 #include "recording_read.h"
+#include "scene_parts.h"
 
 #define FILES_MAX 8 /* recordings of a run that are shown */
 #define PRELOADED 8 /* clips from all over a recording, in which units look for their windows */
@@ -100,31 +101,36 @@ static void look_at_layers(struct archive *self, bool take)
 
 /* ---- recordings ---- */
 
-/* Frames that stream k has: from *first to before *end. */
+/* Frames that a stream has: from *first to before *end. None if the scene knows another stream by its name now. */
 static void extent_of(const struct archive *self, const struct kept *kept, uint64_t *first, uint64_t *end)
 {
     const struct recording_reader *file = self->files[kept->file];
-    *first = file == NULL ? 0 : recording_reader_first(file);
-    *end = file == NULL ? 0 : *first + recording_reader_rows(file, kept->number);
+    *first = *end = 0;
+    if (file != NULL && stream_same_form(recording_reader_info(file, kept->number),
+                                         &self->scene->streams[kept->stream].info)) {
+        *first = recording_reader_first(file);
+        *end = *first + recording_reader_rows(file, kept->number);
+    }
 }
 
 /* Tell the scene what the slider can reach: the frames that all streams have; if there are none, those of the first. */
 static void set_extent(struct archive *self)
 {
     struct scene *scene = self->scene;
-    uint64_t first = 0, end = 0;
+    uint64_t first = 0, end = 0, pass = 0;
     for (size_t k = 0; k < self->n_kept; k++) {
+        const struct kept *kept = &self->kept[k];
         uint64_t from, to;
-        extent_of(self, &self->kept[k], &from, &to);
-        if (k == 0) {
+        extent_of(self, kept, &from, &to);
+        if (from < to && first == end) {
             first = from;
             end = to;
+            pass = scene->streams[kept->stream].info.pass;
         } else if ((from > first ? from : first) < (to < end ? to : end)) {
             first = from > first ? from : first;
             end = to < end ? to : end;
         }
     }
-    const uint64_t pass = self->n_kept == 0 ? 0 : scene->streams[self->kept[0].stream].info.pass;
     const bool recorded = end > first;
     if (recorded != scene->recorded || first != scene->first || end - first != scene->frames ||
         pass != scene->recorded_pass) {
@@ -163,7 +169,9 @@ static void open_recording(struct archive *self, const char *path, bool quiet)
         if (self->n_kept == CLIP_STREAMS_MAX || is_kept(self, info->name)) {
             continue;
         }
-        const size_t stream = scene_add_stream(self->scene, info);
+        const struct scene_stream *known = scene_find_stream(self->scene, info->name);
+        const size_t stream = known != NULL && known->tapped ? (size_t)(known - self->scene->streams)
+                                                             : scene_add_stream(self->scene, info);
         if (stream < CLIP_STREAMS_MAX) {
             self->kept[self->n_kept++] = (struct kept){self->n_files, s, stream};
             self->any = true;
@@ -240,10 +248,10 @@ static int read_clip(struct archive *self, uint64_t seq, size_t n, struct clip *
         if (seq < first || seq + n > end) {
             continue;
         }
-        struct clip_part *part = clip_add(clip, kept->stream, &self->scene->streams[kept->stream].info);
-        status = part == NULL
-                     ? error_set(LOOM_EINTERNAL, "no memory for %zu frames", n)
-                     : recording_read(self->files[kept->file], kept->number, seq - first, n, part->fields);
+        struct recording_reader *file = self->files[kept->file];
+        struct clip_part *part = clip_add(clip, kept->stream, recording_reader_info(file, kept->number));
+        status = part == NULL ? error_set(LOOM_EINTERNAL, "no memory for %zu frames", n)
+                              : recording_read(file, kept->number, seq - first, n, part->fields);
     }
     if (status < 0) {
         clip_fini(clip);

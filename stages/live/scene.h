@@ -20,6 +20,7 @@
 struct scene_stream {
     struct stream_info info;
     char from[STREAM_NAME_BYTES]; /* stream that it is made of; "": none, or not known */
+    bool tapped;                  /* a tap has described it: what a recording says of it does not count */
 };
 
 struct scene {

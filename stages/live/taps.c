@@ -105,6 +105,7 @@ static void take_stream(struct taps *self, struct tapped *tap)
     snprintf(tap->serves, sizeof tap->serves, "%s", self->message.serves);
     tap->stream = scene_add_stream(self->scene, info);
     if (tap->stream < CLIP_STREAMS_MAX) {
+        self->scene->streams[tap->stream].tapped = true;
         sampler_describe(&self->sampler, tap->stream, info);
     }
 }
