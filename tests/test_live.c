@@ -8,11 +8,13 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/message.h"
 #include "stages/live/ask.h"
 #include "stages/live/board.h"
@@ -21,11 +23,12 @@
 #include "stages/live/guard.h"
 #include "stages/live/history.h"
 #include "stages/live/layers.h"
-#include "stages/pipeline_file.h"
 #include "stages/live/sampler.h"
 #include "stages/live/say.h"
 #include "stages/live/scene.h"
+#include "stages/live/source.h"
 #include "stages/live/status.h"
+#include "stages/pipeline_file.h"
 
 static char folder[] = "/tmp/loom-test-live-XXXXXX";
 
@@ -599,6 +602,76 @@ static void test_scene_forgets_clips_of_another_form(void **state)
     destroy_scene(scene, board);
 }
 
+static void test_scene_bounds_clips_by_bytes(void **state)
+{
+    (void)state;
+    struct board *board = NULL;
+    struct scene *scene = new_scene(&board);
+    struct stream_info frames = made_up[0], codes = made_up[1];
+    struct layer_known layer = {
+        .name = "sparse", .stage = "sparse", .rows = 4, .cols = 2, .grid_x = 2, .grid_y = 2};
+    const float W[4 * 2] = {0};
+    assert_int_equal(scene_clip_frames(scene, 64), 64);
+    scene_add_stream(scene, &frames);
+    scene_add_stream(scene, &codes);
+    assert_int_equal(scene_clip_frames(scene, 64), 64);
+    assert_int_equal(scene_clip_frames(scene, 3), 3);
+    frames.height = frames.width = 1024;
+    scene_add_stream(scene, &frames);
+    assert_in_range(scene_clip_frames(scene, 64), 7, 8); /* MiB */
+    frames.dtype = STREAM_F4;
+    scene_add_stream(scene, &frames);
+    assert_int_equal(scene_clip_frames(scene, 64), 1);
+    frames.height = frames.width = 4096; /* larger than the bound: one all the same */
+    scene_add_stream(scene, &frames);
+    assert_int_equal(scene_clip_frames(scene, 64), 1);
+    scene_add_stream(scene, &made_up[0]);
+    assert_int_equal(scene_take_weights(scene, &layer, W), 0);
+    assert_int_equal(scene_clip_frames(scene, 64), 64);
+    float *large = calloc(4, sizeof *large * 1024 * 1024); /* drives and reconstructions count too */
+    assert_non_null(large);
+    layer.cols = (size_t)1024 * 1024;
+    assert_int_equal(scene_take_weights(scene, &layer, large), 0);
+    assert_int_equal(scene_clip_frames(scene, 64), 1);
+    free(large);
+    destroy_scene(scene, board);
+}
+
+/* A viewer that asks again whenever it has got an answer, for two seconds. */
+struct eager {
+    struct board *board;
+    uint64_t viewer;
+    int64_t until_ms;
+};
+
+static void ask_again(void *argument)
+{
+    const struct eager *eager = argument;
+    const struct ask ask = {.type = ASK_UNIT, .name = "sparse"};
+    if (eager->viewer != 0 && clock_ms() < eager->until_ms) {
+        board_ask(eager->board, eager->viewer, &ask);
+    }
+}
+
+static void test_source_leaves_off_answering(void **state)
+{
+    (void)state;
+    struct eager eager = {.until_ms = clock_ms() + 2000};
+    struct ask ask;
+    uint64_t viewer;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    assert_int_equal(board_new(&eager.board, ask_again, &eager), 0);
+    scene_init(scene, eager.board, false, "test", "", "");
+    eager.viewer = board_join(eager.board);
+    ask_again(&eager);
+    assert_int_equal(source_answer(scene, NULL), 0);
+    assert_true(board_take_ask(eager.board, &viewer, &ask)); /* it still asks: others had their turn before */
+    struct pollfd event = {.fd = board_fd(eager.board), .events = POLLIN};
+    assert_int_equal(poll(&event, 1, 0), 1); /* and it will be looked at soon */
+    destroy_scene(scene, eager.board);
+}
+
 /* ---- what is worked out ---- */
 
 static void test_derive_agrees_with_the_plain_sums(void **state)
@@ -899,6 +972,8 @@ int main(void)
         cmocka_unit_test(test_sampler_goes_on_without_who_has_nothing),
         cmocka_unit_test(test_sampler_is_bounded),
         cmocka_unit_test(test_scene_forgets_clips_of_another_form),
+        cmocka_unit_test(test_scene_bounds_clips_by_bytes),
+        cmocka_unit_test(test_source_leaves_off_answering),
         cmocka_unit_test(test_derive_agrees_with_the_plain_sums),
         cmocka_unit_test(test_derive_quantises_and_finds_the_best),
         cmocka_unit_test(test_layers_know_what_lies_below),

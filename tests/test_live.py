@@ -227,6 +227,22 @@ class Live(LiveCase):
             self.assertGreaterEqual(other["seq"], one["seq"] + one["n"])
             self.assertLess(other["n"], 64)
 
+    def test_large_frames_come_few_at_a_time(self):
+        """Frames of which 64 would be far more than 8 MiB: a clip has fewer, and has them all the same."""
+        port, pairs = free_port(), {name: "ipc://" + self.path(name) for name in ("w", "w.tap", "s", "s.tap")}
+        self.start(program("loom-generate"), "--tapestry", DIGITS, "--window=1024", "--frames=1000", "--passes=1000", "--block=16",
+                   "--bind", pairs["w"], "--bind-tap", pairs["w.tap"])
+        self.start(program("loom-sparse"), "--in", pairs["w"], "--grid=2x2", "--winners=1", "--block=16", "--run", self.path("a"),
+                   "--bind", pairs["s"], "--bind-tap", pairs["s.tap"])
+        self.start(program("loom-render"), "--tap", pairs["w.tap"], "--tap", pairs["s.tap"], "--live", f"127.0.0.1:{port}", "--run",
+                   self.path("b"))
+        viewer = self.viewer(port)
+        viewer.until("weights")
+        for _ in range(2):
+            clip = viewer.until(lambda message: message["t"] == "clip" and "sparse/index" in message.arrays)
+            self.assertEqual(clip.arrays["generate/data"].shape, (clip["n"], 1024, 1024))
+            self.assertLess(clip.bytes, (8 << 20) + 4096)
+
     def test_stalled_viewer_stalls_nobody_and_is_closed(self):
         port = free_port()
         child = self.train("run", "--set", "window.rate=500", port=port, passes=100)

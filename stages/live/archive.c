@@ -267,7 +267,7 @@ static void preload(struct archive *self)
     self->preloaded = true;
     for (uint64_t i = 0; i < PRELOADED && scene->recorded; i++) {
         const uint64_t seq = scene->first + i * step;
-        const size_t n = frames_from(self, seq, ASK_FRAMES_MAX);
+        const size_t n = frames_from(self, seq, scene_clip_frames(scene, ASK_FRAMES_MAX));
         struct clip clip;
         if (n > 0 && read_clip(self, seq, n, &clip) == LOOM_OK) {
             clip_ring_keep(&self->scene->clips, &clip);
@@ -281,7 +281,7 @@ int archive_say_clip(struct archive *self, uint64_t seq, size_t n, struct said *
     struct clip clip;
     *out = NULL;
     hdf5_quiet(); /* of this thread */
-    n = frames_from(self, seq, n);
+    n = frames_from(self, seq, scene_clip_frames(scene, n));
     if (!scene->recorded) {
         return error_set(LOOM_EDATA,
                          "this run has no recording: record one with a stage {stage: record, in: [...]}");

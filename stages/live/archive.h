@@ -26,7 +26,7 @@ bool archive_has_any(const struct archive *self);
 /* See what has been written since. */
 void archive_look(struct archive *self);
 
-/* The clip of n frames from seq on, or as many as are recorded of that pass. LOOM_EDATA if frame seq is not recorded, or is
+/* The clip of n frames from seq on, or as many as are recorded of that pass and may be sent at once. LOOM_EDATA if frame seq is not recorded, or is
  * damaged. */
 int archive_say_clip(struct archive *self, uint64_t seq, size_t n, struct said **out) LOOM_MUST_CHECK;
 

@@ -14,8 +14,9 @@
 #include "error.h"
 #include "stream.h"
 
-#define SAMPLER_BLOCKS_MAX 48                /* of a stream */
-#define SAMPLER_BYTES_MAX ((size_t)32 << 20) /* of a stream, but one block at least */
+#define SAMPLER_BLOCKS_MAX 48 /* of a stream */
+#define SAMPLER_BYTES_MAX                                                                                    \
+    ((size_t)32 << 20) /* of a stream, but one block at least; several clips, see clip.h */
 
 struct sampled_block {
     uint64_t seq, n;

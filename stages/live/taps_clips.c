@@ -170,12 +170,13 @@ static void find(struct taps *self, int64_t due_ms, int64_t now_ms)
     uint64_t seq = 0;
     const bool all = now_ms - self->began_ms < ALL_MS;
     const bool grace = now_ms - self->began_ms >= GRACE_MS && now_ms - due_ms >= GRACE_MS;
-    size_t n = sampler_common(&self->sampler, true, true, ASK_FRAMES_MAX, &seq);
+    const size_t most = scene_clip_frames(self->scene, ASK_FRAMES_MAX);
+    size_t n = sampler_common(&self->sampler, true, true, most, &seq);
     if (n == 0 && !all) {
-        n = sampler_common(&self->sampler, false, true, ASK_FRAMES_MAX, &seq);
+        n = sampler_common(&self->sampler, false, true, most, &seq);
     }
-    if (n == ASK_FRAMES_MAX || (n > 0 && grace)) {
-        self->last = n == ASK_FRAMES_MAX; /* slow ones: go on listening */
+    if (n == most || (n > 0 && grace)) {
+        self->last = n == most; /* slow ones: go on listening */
         if (self->last) {
             subscribe(self, false);
         }
