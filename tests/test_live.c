@@ -361,6 +361,11 @@ static void test_board_repeats_the_history_to_who_missed_passes(void **state)
     assert_true(board_wants(board).history);
     hang(board, BOARD_HISTORY, "", "history3");
     assert_string_equal(next(board, viewer), "history3");
+    board_renew_history(board); /* another run's now */
+    assert_true(board_wants(board).history);
+    assert_string_equal(next(board, viewer), "");
+    hang(board, BOARD_HISTORY, "", "history4");
+    assert_string_equal(next(board, viewer), "history4");
     board_destroy(&board);
 }
 
@@ -816,6 +821,34 @@ static void test_history_follows_a_file(void **state)
     history_fini(&history);
 }
 
+static void test_history_forgets_a_run_that_was_replaced(void **state)
+{
+    (void)state;
+    static struct history history;
+    static const char line[] =
+        "{\"event\":\"pass\",\"stage\":\"sparse\",\"pass\":%d,\"metrics\":{\"a\":%d}}\n";
+    char path[256], other[256], text[256];
+    size_t told = 0;
+    const struct metric early = {"a", 1};
+    assert_true(history_add(&history, "topo", 1, &early, 1)); /* of a tap, before there was a file */
+    snprintf(text, sizeof text, line, 1, 7);
+    write_file(path, "follow.jsonl", text);
+    assert_false(history_follow(&history, path, count_told, &told));
+    assert_true(history.n == 2 && history.stages[1].rows[0].values[0] == 7);
+    snprintf(text, sizeof text, line, 1, 9); /* as long as the old one */
+    write_file(other, "other.jsonl", text);
+    assert_int_equal(rename(other, path), 0);
+    assert_true(history_follow(&history, path, count_told, &told));
+    assert_true(history.n == 1 && history.stages[0].n == 1 && history.stages[0].rows[0].values[0] == 9);
+    assert_int_equal(told, 2);
+    assert_false(history_follow(&history, path, count_told, &told));
+    history_forget(&history, "sparse"); /* the stage was started again; its file says what is still so */
+    assert_int_equal(history.stages[0].n, 0);
+    assert_false(history_follow(&history, path, count_told, &told));
+    assert_true(history.stages[0].n == 1 && history.stages[0].rows[0].values[0] == 9);
+    history_fini(&history);
+}
+
 static void test_history_is_thinned(void **state)
 {
     (void)state;
@@ -978,6 +1011,7 @@ int main(void)
         cmocka_unit_test(test_derive_quantises_and_finds_the_best),
         cmocka_unit_test(test_layers_know_what_lies_below),
         cmocka_unit_test(test_history_follows_a_file),
+        cmocka_unit_test(test_history_forgets_a_run_that_was_replaced),
         cmocka_unit_test(test_history_is_thinned),
         cmocka_unit_test(test_status_is_read_and_written),
         cmocka_unit_test(test_exposition_is_what_prometheus_reads),

@@ -108,6 +108,8 @@ size_t scene_add_stream(struct scene *self, const struct stream_info *info)
         stream = &self->streams[self->n_streams++];
     } else if (!stream_same_form(&stream->info, info)) {
         clip_ring_fini(&self->clips); /* another stream now, or one whose rows are read in another way */
+        history_forget(&self->history, info->name);
+        board_renew_history(self->board);
     }
     stream->info = *info;
     connect_streams(self);
@@ -351,6 +353,7 @@ int scene_tell(struct scene *self, const struct board_wants *wants, const struct
 {
     const int64_t now_ms = clock_ms();
     int status = LOOM_OK;
+    bool renewed = false; /* the history is another run's now */
     if (wants->viewers == 0) {
         return LOOM_OK;
     }
@@ -365,9 +368,12 @@ int scene_tell(struct scene *self, const struct board_wants *wants, const struct
         char path[sizeof self->folder + 32];
         snprintf(path, sizeof path, "%s/metrics.jsonl", self->folder);
         const bool all_new = wants->viewers == 1 && wants->history; /* who gets the whole next */
-        history_follow(&self->history, path, all_new ? NULL : tell_pass, self);
+        renewed = history_follow(&self->history, path, all_new ? NULL : tell_pass, self);
     }
-    if (status == LOOM_OK && wants->history) {
+    if (renewed) {
+        board_renew_history(self->board);
+    }
+    if (status == LOOM_OK && (wants->history || renewed)) {
         status = tell_history(self);
     }
     if (status == LOOM_OK && now_ms >= self->status_ms) {
