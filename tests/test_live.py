@@ -409,6 +409,34 @@ class View(LiveCase):
             compare_with_recording(self, old, tape, 7)
         self.stop(child)
 
+    def test_recordings_come_and_are_replaced(self):
+        self.recorded().close()
+        self.run_pipeline("other", "--set", "window.seed=9", passes=2)
+        one, other, place = (self.path(name, "recordings", "tape.h5") for name in ("run", "other", "run"))
+        os.rename(one, one := self.path("one.h5"))
+        with open(place, "wb") as file:
+            file.write(b"only just begun")
+        child, port = self.view()
+        viewer = self.viewer(port)
+        self.assertIsNone(viewer.until("scene")["recording"])
+
+        def look(frames):
+            viewer.until(lambda message: message["t"] == "scene" and (message["recording"] or {}).get("frames") == frames)
+
+        for path, frames in ((one, 3000), (None, None), (other, 2000), (one, 3000)):
+            if path is None:
+                os.remove(place)
+                look(frames)
+                continue
+            shutil.copy(path, self.path("new"))
+            os.replace(self.path("new"), place)
+            look(frames)
+            viewer.ask(t="seek", seq=frames - 9, n=9)
+            clip = viewer.until(lambda message, seq=frames - 9: message["t"] == "clip" and message["seq"] == seq)
+            with h5py.File(path, "r") as tape:
+                compare_with_recording(self, clip, tape, 9)
+        self.stop(child)
+
     def test_tap_of_another_stream_that_has_a_recordings_name(self):
         """A stage by hand shows smaller frames under a name that the recording has too: neither is read as the other."""
         self.recorded().close()
