@@ -642,6 +642,29 @@ static void test_scene_bounds_clips_by_bytes(void **state)
     destroy_scene(scene, board);
 }
 
+static void test_scene_keeps_secrets(void **state)
+{
+    (void)state;
+    char path[256];
+    struct board *board = NULL;
+    struct scene *scene = new_scene(&board);
+    write_file(path, "pipeline.yaml",
+               "name: topo\nstages:\n  maps: {stage: render, live_token: s3cret, curve_key: s3cret, seed: "
+               "1234567890123456, "
+               "every: 5, curve_peers: s3cret}\n");
+    snprintf(scene->folder, sizeof scene->folder, "%s", folder);
+    const uint64_t viewer = board_join(board);
+    const struct board_wants wants = board_wants(board);
+    assert_int_equal(scene_tell(scene, &wants, NULL), 0);
+    struct said *said = board_take(board, viewer);
+    assert_non_null(said);
+    assert_non_null(
+        strstr((const char *)said->data + 4, "{\"maps\":{\"seed\":1234567890123456,\"every\":5}}"));
+    assert_null(strstr((const char *)said->data + 4, "s3cret"));
+    said_release(&said);
+    destroy_scene(scene, board);
+}
+
 /* A viewer that asks again whenever it has got an answer, for two seconds. */
 struct eager {
     struct board *board;
@@ -1006,6 +1029,7 @@ int main(void)
         cmocka_unit_test(test_sampler_is_bounded),
         cmocka_unit_test(test_scene_forgets_clips_of_another_form),
         cmocka_unit_test(test_scene_bounds_clips_by_bytes),
+        cmocka_unit_test(test_scene_keeps_secrets),
         cmocka_unit_test(test_source_leaves_off_answering),
         cmocka_unit_test(test_derive_agrees_with_the_plain_sums),
         cmocka_unit_test(test_derive_quantises_and_finds_the_best),

@@ -154,10 +154,16 @@ static void say_value(const char *text)
     char *end = NULL;
     const double value = strtod(text, &end);
     if (end != text && *end == '\0' && isfinite(value)) {
-        fprintf(say.json, "%.15g", value);
+        fprintf(say.json, "%.17g", value);
     } else {
         log_json_string(say.json, text);
     }
+}
+
+/* Parameters that are nobody's business but the run's: what lets somebody in. */
+static bool is_secret(const char *key)
+{
+    return strcmp(key, "live_token") == 0 || strncmp(key, "curve_", 6) == 0;
 }
 
 static void say_parameters(const struct scene *self)
@@ -168,11 +174,16 @@ static void say_parameters(const struct scene *self)
         fputs(i == 0 ? "" : ",", say.json);
         log_json_string(say.json, stage->name == NULL ? "" : stage->name);
         fputs(":{", say.json);
+        bool any = false;
         for (size_t j = 0; j < stage->n_params; j++) {
-            fputs(j == 0 ? "" : ",", say.json);
-            log_json_string(say.json, stage->params[j].key == NULL ? "" : stage->params[j].key);
-            fputc(':', say.json);
-            say_value(stage->params[j].text);
+            const char *key = stage->params[j].key == NULL ? "" : stage->params[j].key;
+            if (!is_secret(key)) {
+                fputs(any ? "," : "", say.json);
+                log_json_string(say.json, key);
+                fputc(':', say.json);
+                say_value(stage->params[j].text);
+                any = true;
+            }
         }
         fputc('}', say.json);
     }
