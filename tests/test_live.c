@@ -651,7 +651,7 @@ static void test_scene_keeps_secrets(void **state)
     write_file(path, "pipeline.yaml",
                "name: topo\nstages:\n  maps: {stage: render, live_token: s3cret, curve_key: s3cret, seed: "
                "1234567890123456, "
-               "every: 5, curve_peers: s3cret}\n");
+               "every: 5, curve_peers: s3cret, live-token: s3cret}\n");
     snprintf(scene->folder, sizeof scene->folder, "%s", folder);
     const uint64_t viewer = board_join(board);
     const struct board_wants wants = board_wants(board);

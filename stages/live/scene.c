@@ -163,7 +163,13 @@ static void say_value(const char *text)
 /* Parameters that are nobody's business but the run's: what lets somebody in. */
 static bool is_secret(const char *key)
 {
-    return strcmp(key, "live_token") == 0 || strncmp(key, "curve_", 6) == 0;
+    char name[16];
+    size_t n = 0;
+    for (; key[n] != '\0' && n < sizeof name - 1; n++) {
+        name[n] = (char)(key[n] == '-' ? '_' : key[n]); /* as pipelines may have it */
+    }
+    name[n] = '\0';
+    return strcmp(name, "live_token") == 0 || strncmp(name, "curve_", 6) == 0;
 }
 
 static void say_parameters(const struct scene *self)
