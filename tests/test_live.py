@@ -243,6 +243,35 @@ class Live(LiveCase):
             self.assertEqual(clip.arrays["generate/data"].shape, (clip["n"], 1024, 1024))
             self.assertLess(clip.bytes, (8 << 20) + 4096)
 
+    def test_frames_of_a_source_that_cannot_be_asked(self):
+        """A tap elsewhere, of a stream that is served where only its own machine gets: its frames are what the tap shows."""
+        port, tap, frames = free_port(), f"tcp://127.0.0.1:{free_port()}", "ipc://" + self.path("w")
+        self.start(program("loom-generate"), "--tapestry", DIGITS, "--frames=1000", "--passes=1000", "--rate=3000", "--bind", frames,
+                   "--bind-tap", tap)
+        self.start(program("loom-sparse"), "--in", frames, "--grid=4x4", "--run", self.path("a"), "--bind", "ipc://" + self.path("s"),
+                   "--bind-tap", "ipc://" + self.path("t"))
+        self.start(program("loom-render"), "--tap", tap, "--tap", "ipc://" + self.path("t"), "--live", f"127.0.0.1:{port}", "--run",
+                   self.path("b"))
+        viewer = self.viewer(port)
+        clip = viewer.until(lambda message: message["t"] == "clip" and "sparse/index" in message.arrays and
+                            "generate/data" in message.arrays)
+        picture = numpy.array(Image.open(DIGITS).convert("L"))
+        for frame, (x, y) in zip(clip.arrays["generate/data"], clip.arrays["generate/at"]):
+            numpy.testing.assert_array_equal(frame, picture[y:y + 20, x:x + 20])
+
+    def test_pause_of_the_process_closes_nobody(self):
+        """Whoever is stopped for a minute himself (a laptop that is shut, a batch system) cannot say that viewers took nothing."""
+        self.recorded().close()
+        child, port = self.view()
+        viewer = self.viewer(port)
+        viewer.until("status")
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(63)
+        child.send_signal(signal.SIGCONT)
+        for _ in range(4):
+            viewer.until("status")
+        self.stop(child)
+
     def test_stalled_viewer_stalls_nobody_and_is_closed(self):
         port = free_port()
         child = self.train("run", "--set", "window.rate=500", port=port, passes=100)

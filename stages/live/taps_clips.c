@@ -50,11 +50,12 @@ static void set_apart(struct taps *self)
         if (stream == NULL || !stream->known) {
             continue;
         }
-        stream->apart = others && stream->info.ring == UINT64_MAX;
-        if (stream->apart && tap->source == NULL && find_stream(tap, endpoint, sizeof endpoint) &&
+        const bool wanted = others && stream->info.ring == UINT64_MAX;
+        if (wanted && tap->source == NULL && find_stream(tap, endpoint, sizeof endpoint) &&
             endpoint_connect(self->endpoints, &tap->source, ZMQ_DEALER, endpoint, 0, MESSAGE_REPLY_MAX) < 0) {
             taps_refuse(tap);
         }
+        stream->apart = wanted && tap->source != NULL; /* otherwise what its tap shows has to do */
     }
 }
 
