@@ -16,13 +16,14 @@
 #include "source.h"
 #include "taps_parts.h"
 
-#define DATA_HWM 32     /* messages of frames queued here for each tap */
-#define OTHER_HWM 4     /* of weights and the rest */
-#define WEIGHTS_MS 2000 /* between two looks at a layer's weights */
-#define TICK_MS 250     /* at most between two looks around */
-#define SILENT_MS 10000 /* after which a stage's rate is not known any more */
-#define LOOK_MS 2000    /* between two looks at the run's files */
-#define IDLE_MS 1000    /* and while nobody looks */
+#define DATA_HWM 32      /* messages of frames queued here for each tap */
+#define OTHER_HWM 4      /* of weights and the rest */
+#define WEIGHTS_MS 2000  /* between two looks at a layer's weights */
+#define TURN_MESSAGES 64 /* at most taken of a socket, then others have their turn */
+#define TICK_MS 250      /* at most between two looks around */
+#define SILENT_MS 10000  /* after which a stage's rate is not known any more */
+#define LOOK_MS 2000     /* between two looks at the run's files */
+#define IDLE_MS 1000     /* and while nobody looks */
 
 void taps_subscribe(void *socket, bool on, const char *topic)
 {
@@ -206,10 +207,10 @@ void taps_take_message(struct taps *self, struct tapped *tap, zmq_msg_t *payload
     zmq_msg_close(payload);
 }
 
-/* Take what has come at a socket. */
+/* Take what has come at a socket, a part of it if more comes all the time. */
 static void receive(struct taps *self, struct tapped *tap, void *socket)
 {
-    for (;;) {
+    for (int taken = 0; taken < TURN_MESSAGES; taken++) {
         zmq_msg_t topic, payload;
         zmq_msg_init(&topic);
         zmq_msg_init(&payload);
