@@ -348,7 +348,9 @@ static void test_board_repeats_the_history_to_who_missed_passes(void **state)
     const uint64_t viewer = board_join(board);
     assert_string_equal(next(board, viewer), "scene");
     assert_string_equal(next(board, viewer), ""); /* what hung there before it came lacks passes since */
+    assert_true(board_wants(board).no_history);
     hang(board, BOARD_HISTORY, "", "history1");
+    assert_true(board_wants(board).history && !board_wants(board).no_history);
     assert_string_equal(next(board, viewer), "history1");
     assert_false(board_wants(board).history);
     hang(board, BOARD_HISTORY, "", "history2"); /* for another one */
