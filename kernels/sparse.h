@@ -16,7 +16,8 @@
  * Single precision: weights shrink geometrically and would underflow to a 0 that can never grow
  * again, where double precision still revives. Bodies in float therefore keep every weight at or
  * above SPARSE_FLOOR. A rate so high that a factor is negative makes weights negative in the
- * reference, and puts them on the floor in float. */
+ * reference, and puts them on the floor in float. Nothing keeps them from growing to infinity when a layer
+ * diverges; what follows is then of no use, and on a GPU it may depend on how frames are split into calls. */
 #ifndef LOOM_KERNELS_SPARSE_H
 #define LOOM_KERNELS_SPARSE_H
 

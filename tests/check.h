@@ -3,8 +3,9 @@
  *     static void test_sum_adds(void) { CHECK(1 + 1 == 2); CHECK_NEAR(0.1 + 0.2, 0.3, 1e-12); }
  *     CHECK_MAIN(CASE(test_sum_adds))
  *
- * A failed check is printed and counted, and its case goes on. Exit code: 0 all passed, 1 some failed, 77
- * (what CTest takes for "skipped") if every case called check_skip. */
+ * A failed check is printed and counted, and its case goes on. Arguments name the cases to run, none: all. Exit code: 0 all
+ * passed, 1 some failed, 77 (what CTest takes for "skipped") if every case called check_skip. What is printed
+ * is there line by line, so that a log also shows where a program was stopped. */
 #ifndef LOOM_TESTS_CHECK_H
 #define LOOM_TESTS_CHECK_H
 
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #define CHECK_SKIPPED 77
 #define CHECK_SHOWN 10 /* failures printed a case */
@@ -34,10 +36,10 @@ static struct {
 #function, function                                                                                  \
     }
 #define CHECK_MAIN(...)                                                                                      \
-    int main(void)                                                                                           \
+    int main(int argc, char **argv)                                                                          \
     {                                                                                                        \
         static const struct check_case cases[] = {__VA_ARGS__};                                              \
-        return check_run(cases, sizeof cases / sizeof *cases);                                               \
+        return check_run(cases, sizeof cases / sizeof *cases, argv + 1, (size_t)argc - 1);                   \
     }
 
 static inline bool check_that(bool passed, const char *text, const char *file, int line)
@@ -64,10 +66,23 @@ static inline void check_skip(const char *why)
     check_state.skipped = why;
 }
 
-static inline int check_run(const struct check_case *cases, size_t n)
+/* Whether the case is to be run; names (n): those asked for. */
+static inline bool check_asked(const char *name, char *const *names, size_t n)
 {
-    size_t failed = 0, skipped = 0;
+    bool asked = n == 0;
+    for (size_t a = 0; a < n; a++)
+        asked |= strcmp(name, names[a]) == 0;
+    return asked;
+}
+
+static inline int check_run(const struct check_case *cases, size_t n, char *const *names, size_t n_names)
+{
+    size_t ran = 0, failed = 0, skipped = 0;
+    (void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     for (size_t c = 0; c < n; c++) {
+        if (!check_asked(cases[c].name, names, n_names))
+            continue;
+        ran++;
         check_state.checks = check_state.failures = 0;
         check_state.skipped = NULL;
         cases[c].run();
@@ -80,10 +95,11 @@ static inline int check_run(const struct check_case *cases, size_t n)
             skipped++;
         } else
             printf("passed  %s (%zu checks)\n", cases[c].name, check_state.checks);
-        fflush(stdout);
     }
-    printf("%zu cases: %zu passed, %zu failed, %zu skipped\n", n, n - failed - skipped, failed, skipped);
-    return failed > 0 ? 1 : skipped == n ? CHECK_SKIPPED : 0;
+    printf("%zu cases: %zu passed, %zu failed, %zu skipped\n", ran, ran - failed - skipped, failed, skipped);
+    if (ran < n_names)
+        printf("FAILED  %zu of the cases asked for are not here\n", n_names - ran);
+    return failed > 0 || ran < n_names ? 1 : skipped == ran ? CHECK_SKIPPED : 0;
 }
 
 #endif

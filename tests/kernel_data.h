@@ -79,10 +79,14 @@ static inline void data_lose_gpu(uint64_t calls)
 #endif
 }
 
-/* From the next layer on an emulated GPU has so much shared memory; NULL: as much as an H100. */
+/* From the next layer on a GPU, real or emulated, has no more than so much shared memory; NULL: all it has, an emulated one as
+ * much as an H100. */
 static inline void data_shared_memory(const char *bytes)
 {
-    bytes ? setenv("EMULATED_SHARED_BYTES", bytes, 1) : unsetenv("EMULATED_SHARED_BYTES");
+    static const char *const names[] = {"LOOM_CUDA_SHARED_BYTES", "EMULATED_SHARED_BYTES"};
+    for (size_t i = 0; i < 2; i++) {
+        bytes ? setenv(names[i], bytes, 1) : unsetenv(names[i]);
+    }
 }
 
 #define GUARD_BYTES 64

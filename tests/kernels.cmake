@@ -1,9 +1,10 @@
 # Tests of kernels/: plain C with check.h and no other dependency, so that they also run where kernels are built alone.
 # Included by tests/CMakeLists.txt, and by kernels/CMakeLists.txt when that is built on its own.
 #
-# loom_kernel_test(NAME [FAILING_MEMORY] [SOURCE test] [LIBS kernels]): SOURCE.c, by default NAME.c, with those kernels.
+# loom_kernel_test(NAME [FAILING_MEMORY] [SOURCE test] [LIBS kernels] [CASES case...]): SOURCE.c, by default NAME.c, with those
+# kernels; only those cases, if any are named.
 function(loom_kernel_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 TEST "FAILING_MEMORY" "SOURCE;LIBS" "")
+  cmake_parse_arguments(PARSE_ARGV 1 TEST "FAILING_MEMORY" "SOURCE;LIBS" "CASES")
   if(NOT TEST_SOURCE)
     set(TEST_SOURCE ${name})
     set(TEST_LIBS loom_kernels)
@@ -14,7 +15,7 @@ function(loom_kernel_test name)
     target_compile_definitions(${name} PRIVATE DATA_FAILING_MEMORY)
     target_link_options(${name} PRIVATE -Wl,--wrap=aligned_alloc -Wl,--wrap=pthread_create)
   endif()
-  add_test(NAME ${name} COMMAND ${name})
+  add_test(NAME ${name} COMMAND ${name} ${TEST_CASES})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
 endfunction()
 
@@ -75,13 +76,18 @@ if(CMAKE_CXX_COMPILER AND NOT LOOM_SANITIZE) # fibers jump from stack to stack, 
   target_compile_options(cuda_emulated PRIVATE -O2 -Wall -Wextra -Wno-unknown-pragmas -ffp-contract=off
                                                $<$<BOOL:${LOOM_WERROR}>:-Werror>)
   target_include_directories(cuda_emulated PRIVATE ${emulated} ${kernel_folder} ${kernel_folder}/cuda)
-  add_library(kernels_emulated STATIC ${host_sources} ${kernel_folder}/cuda/gpu.c ${kernel_folder}/cuda/sparse_cuda.c
-                                      ${kernel_folder}/cuda/invariant_cuda.c)
-  target_compile_definitions(kernels_emulated PRIVATE LOOM_CUDA LOOM_CUDA_THREADS=32)
-  target_compile_options(kernels_emulated PRIVATE -ffp-contract=off -fno-math-errno -fno-trapping-math)
-  target_compile_definitions(kernels_emulated INTERFACE LOOM_CUDA_EMULATED)
-  target_include_directories(kernels_emulated PUBLIC ${kernel_folder} ${emulated} PRIVATE ${kernel_folder}/cuda)
-  target_link_libraries(kernels_emulated PRIVATE cuda_emulated loom_flags PUBLIC m -pthread)
+  # With blocks of 2 or 3 warps, and with as many as a GPU's for the few tests that bear it.
+  set(emulated_kernels kernels_emulated kernels_emulated_wide)
+  set(emulated_threads 32 160)
+  foreach(name threads IN ZIP_LISTS emulated_kernels emulated_threads)
+    add_library(${name} STATIC ${host_sources} ${kernel_folder}/cuda/gpu.c ${kernel_folder}/cuda/sparse_cuda.c
+                               ${kernel_folder}/cuda/invariant_cuda.c)
+    target_compile_definitions(${name} PRIVATE LOOM_CUDA LOOM_CUDA_THREADS=${threads})
+    target_compile_options(${name} PRIVATE -ffp-contract=off -fno-math-errno -fno-trapping-math)
+    target_compile_definitions(${name} INTERFACE LOOM_CUDA_EMULATED)
+    target_include_directories(${name} PUBLIC ${kernel_folder} ${emulated} PRIVATE ${kernel_folder}/cuda)
+    target_link_libraries(${name} PRIVATE cuda_emulated loom_flags PUBLIC m -pthread)
+  endforeach()
   # The benchmark on the emulated GPU, for the dry run of tools/gpu-check: its figures mean nothing.
   get_target_property(bench_sources kernel-bench SOURCES)
   list(TRANSFORM bench_sources REPLACE "^bench/" "${kernel_folder}/bench/")
@@ -95,4 +101,13 @@ if(CMAKE_CXX_COMPILER AND NOT LOOM_SANITIZE) # fibers jump from stack to stack, 
     loom_kernel_test(${name}_cuda FAILING_MEMORY SOURCE ${name} LIBS kernels_emulated)
     set_tests_properties(${name}_cuda PROPERTIES ENVIRONMENT "LOOM_TEST_BACKEND=cuda;LOOM_TEST_SHORT=1" TIMEOUT 1500)
   endforeach()
+  loom_kernel_test(test_sparse_cuda_wide FAILING_MEMORY SOURCE test_sparse LIBS kernels_emulated_wide
+                   CASES test_sparse_cpu_matches_reference test_sparse_ties_and_blank_frames test_sparse_drives_of_nan)
+  loom_kernel_test(test_invariant_cuda_wide FAILING_MEMORY SOURCE test_invariant LIBS kernels_emulated_wide
+                   CASES test_invariant_cpu_matches_reference test_invariant_many_winners_ties)
+  set_tests_properties(test_sparse_cuda_wide test_invariant_cuda_wide PROPERTIES ENVIRONMENT LOOM_TEST_BACKEND=cuda)
+  add_test(NAME test_invariant_cuda_no_clusters
+           COMMAND test_invariant_cuda test_invariant_cpu_matches_reference test_invariant_same_bits_beyond_shared_memory)
+  set_tests_properties(test_invariant_cuda_no_clusters PROPERTIES
+                       ENVIRONMENT "LOOM_TEST_BACKEND=cuda;LOOM_CUDA_CLUSTER=1" TIMEOUT 300)
 endif()

@@ -54,7 +54,7 @@ class CudaStage(Case):
     def test_a_lost_gpu_is_told_and_the_run_goes_on_to_the_same_bits(self):
         self.run_emulated("whole", *GPU)
         said = self.run_emulated("lost", *GPU, code=74, EMULATED_FAILS_AFTER="120")
-        self.assertRegex(said, r"the GPU failed in the (sparse|topo|invariant) layer, [a-z ]+: emulated failure")
+        self.assertRegex(said, r"the GPU failed in the (sparse|topo|invariant) layer, [a-z ()]+: emulated failure")
         self.run_emulated("lost", *GPU)
         self.assertEqual(self.result("lost"), self.result("whole"))
 

@@ -35,6 +35,9 @@ static const struct shape shapes[] = {
     {TOPO(40, 10, 9, 70, 2, 1, 1.0 / 3, 0.08, 0.0008, 50), 0.1,
      4}, /* so many winners that they are not listed */
     {SMOOTH(40, 12, 10, 100, 0.1, 0.05), 1, 5},
+    /* Units for many warps of a GPU's block: */
+    {TOPO(9, 18, 17, 5, 2, 0.5, 1.0 / 3, 0.08, 0.0008, 20), 0.1, 3},
+    {SMOOTH(9, 18, 17, 70, 0.1, 0.05), 1, 3},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
@@ -229,8 +232,8 @@ static void test_invariant_same_bits_beyond_shared_memory(void)
 {
     enum { n = 30 };
     const char *const shared[] = {NULL, "6000", "2500", "100"};
-    if (!data_emulated()) {
-        check_skip("no emulated GPU");
+    if (DATA_FAST != KERNEL_CUDA) {
+        check_skip("not on a GPU");
         return;
     }
     for (size_t i = 0; i < 2 * SHAPES; i++) {
@@ -836,6 +839,59 @@ static void test_invariant_new_survives_every_failing_allocation(void)
     }
 }
 
+/* A GPU without memory for codes of more entries: nothing is done, and the layer goes on as if it had not been asked. */
+static void check_failing_room(const struct shape *s)
+{
+    enum { n = 3 };
+    struct shape fewer = *s;
+    fewer.k = s->k / 2;
+    const size_t M = s->config.Ix * s->config.Iy;
+    float *U = data_floats(M * s->config.N, s->below), *after = data_new(M * s->config.N, sizeof *after);
+    float *activations = data_new(n * M, sizeof *activations), residual[2 * n];
+    struct codes few = random_codes(n, fewer.k, s->config.N, s->config.N);
+    struct codes codes = random_codes(n, s->k, s->config.N, s->config.N);
+    struct invariant *steady = layer_new(&s->config, KERNEL_CUDA, U),
+                     *short_of = layer_new(&s->config, KERNEL_CUDA, U);
+    struct result a = layer_run(steady, &fewer, &few, 0, n, n, true),
+                  b = layer_run(short_of, &fewer, &few, 0, n, n, true);
+    int rc = KERNEL_ENOMEM;
+    for (data_fails_at = 0; rc == KERNEL_ENOMEM && data_fails_at < 100; data_fails_at++) {
+        data_allocations = 0;
+        rc = invariant_train(short_of, activations, residual, codes.index, codes.value, s->k, n);
+        CHECK(rc == (data_allocations > data_fails_at ? KERNEL_ENOMEM : KERNEL_OK));
+    }
+    CHECK(rc == KERNEL_OK && data_fails_at > 9);
+    data_fails_at = SIZE_MAX;
+    struct result whole = layer_run(steady, s, &codes, 0, n, n, true);
+    CHECK(invariant_get_weights(short_of, after) == KERNEL_OK);
+    CHECK(data_same(activations, whole.activations, n * M * sizeof *activations));
+    CHECK(data_same(after, whole.U, M * s->config.N * sizeof *after));
+    result_free(&a, &fewer, n);
+    result_free(&b, &fewer, n);
+    result_free(&whole, s, n);
+    invariant_destroy(&steady);
+    invariant_destroy(&short_of);
+    codes_free(&few);
+    codes_free(&codes);
+    free(U);
+    free(after);
+    free(activations);
+}
+
+static void test_invariant_without_memory_goes_on(void)
+{
+    if (!data_emulated()) {
+        check_skip("no emulated GPU");
+        return;
+    }
+    check_failing_room(&shapes[1]);
+    check_failing_room(&shapes[7]);
+    data_shared_memory("100"); /* then working memory must be had, too */
+    check_failing_room(&shapes[1]);
+    check_failing_room(&shapes[7]);
+    data_shared_memory(NULL);
+}
+
 CHECK_MAIN(CASE(test_topo_by_hand), CASE(test_smooth_by_hand), CASE(test_invariant_cpu_matches_reference),
            CASE(test_invariant_encode_matches_reference_and_keeps_weights),
            CASE(test_topo_low_columns_match_reference), CASE(test_invariant_result_does_not_depend_on_calls),
@@ -849,4 +905,5 @@ CHECK_MAIN(CASE(test_topo_by_hand), CASE(test_smooth_by_hand), CASE(test_invaria
            CASE(test_invariant_new_survives_every_failing_allocation),
            CASE(test_invariant_same_bits_beyond_shared_memory), CASE(test_invariant_many_winners_ties),
            CASE(test_invariant_long_call_is_many_short_ones),
-           CASE(test_invariant_lost_gpu_is_an_error_for_good), CASE(test_invariant_codes_without_entries))
+           CASE(test_invariant_lost_gpu_is_an_error_for_good), CASE(test_invariant_without_memory_goes_on),
+           CASE(test_invariant_codes_without_entries))

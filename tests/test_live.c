@@ -940,6 +940,11 @@ static void test_status_is_read_and_written(void **state)
     assert_int_equal(status_read_file(&status, path), 0);
     assert_string_equal(status.state, "killed"); /* it says it runs, but has not for years */
     status_fini(&status);
+    write_file(path, "status.json", "{\"state\":\"paused\",\"time\":\"2001-01-01T00:00:00.000Z\"}");
+    assert_int_equal(status_read_file(&status, path), 0);
+    assert_string_equal(status.state, "killed"); /* nor is there a launcher that could go on */
+    status_fini(&status);
+    write_file(path, "status.json", status_text);
     out = open_memstream(&text, &n);
     assert_non_null(out);
     assert_int_equal(status_copy_file(out, path), 0);

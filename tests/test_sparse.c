@@ -1,4 +1,6 @@
 /* The sparse layer: the float body against the reference, and what both must hold to. */
+#include <float.h>
+
 #include "kernel_data.h"
 #include "sparse.h"
 
@@ -321,7 +323,7 @@ static void test_sparse_larger_layer_matches_reference(void)
     float *W = data_floats(c.Kx * c.Ky * c.P, 0.2), *frames = random_frames(n, c.P);
     struct sparse *ref = layer_new(&c, KERNEL_REFERENCE, W);
     struct result first = {0}, b = layer_run(ref, &c, frames, n, n, true);
-    for (size_t s = 0; s < (data_emulated() ? 3 : 1); s++) {
+    for (size_t s = 0; s < (DATA_FAST == KERNEL_CUDA ? 3 : 1); s++) {
         data_shared_memory(shared[s]);
         struct sparse *layer = layer_new(&c, DATA_FAST, W);
         struct result a = layer_run(layer, &c, frames, n, n, true);
@@ -437,6 +439,31 @@ static void test_sparse_ties_and_blank_frames(void)
     }
 }
 
+/* Drives that are not numbers, as those of a layer that has diverged (of all units, or of all but one): still k different units
+ * win, in ascending order, and nothing is read or written elsewhere. */
+static void test_sparse_drives_of_nan(void)
+{
+    const struct sparse_config config = {
+        .P = 4, .Kx = 3, .Ky = 2, .k = 3, .rate = 0.1, .radius = 1, .strength = 0.5};
+    const float frames[8] = {0.5F, 0, 0.25F, 1, 1, 1, 0, 1};
+    float W[6 * 4];
+    for (size_t i = 0; i < 4; i++) {
+        struct sparse_config c = config;
+        c.strength = i / 2 == 0 ? config.strength : 0;
+        for (size_t q = 0; q < 6 * 4; q++) {
+            W[q] = i / 2 == 1 && q / 4 == 5 ? 0.1F : INFINITY;
+        }
+        struct sparse *layer = layer_new(&c, data_backend(i % 2), W);
+        struct result out = layer_run(layer, &c, frames, 2, 2, true);
+        for (size_t t = 0; t < 2; t++) {
+            const uint32_t *winner = out.index + 3 * t;
+            CHECK(winner[0] < winner[1] && winner[1] < winner[2] && winner[2] < 6);
+        }
+        result_free(&out, &c, 2);
+        sparse_destroy(&layer);
+    }
+}
+
 /* The underflow trap. Units 0 and 1 win while pixel 0 is dark; unit 0 is driven harder, so its weight there
  * shrinks by far more than unit 1's, which keeps the reconstruction up. In double it falls below what a float
  * can hold; the float body must stop at the floor. Then units 0 and 2 win while pixel 0 is bright, and the
@@ -496,6 +523,37 @@ static void test_sparse_lends_its_weights(void)
         sparse_destroy(&layer);
         free(W);
     }
+}
+
+/* Products of small weights and dark pixels count as 0 in every thread, and the caller computes on as before. */
+static void test_sparse_counts_subnormal_numbers_as_0(void)
+{
+#if defined(__SSE2__) || defined(__aarch64__)
+    enum { N = 2000 };
+    const struct sparse_config config = {.P = 16, .Kx = 1, .Ky = 1, .k = 1, .rate = 0.1, .threads = 2};
+    static float frames[N * 16], value[N], residual[2 * N];
+    static uint32_t index[N];
+    float W[16];
+    for (size_t q = 0; q < 16; q++) {
+        W[q] = 1e-35F;
+    }
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        frames[i] = i % 32 < 16 ? 1e-4F : 0.1F; /* in every other frame each product is 1e-39 */
+    }
+    for (int learn = 0; learn < 2; learn++) {
+        struct sparse *layer = layer_new(&config, KERNEL_CPU, W);
+        volatile float least = FLT_MIN;
+        CHECK((learn ? sparse_train : sparse_encode)(layer, index, value, residual, frames, N) == KERNEL_OK);
+        size_t silent = 0, active = 0;
+        for (size_t t = 0; t < N; t++) {
+            silent += t % 2 == 0 && value[t] == 0;
+            active += t % 2 == 1 && value[t] > 0;
+        }
+        CHECK(silent == N / 2 && active == N / 2);
+        CHECK(least / 2 > 0);
+        sparse_destroy(&layer);
+    }
+#endif
 }
 
 static void test_sparse_no_frames_is_no_work(void)
@@ -719,8 +777,9 @@ CHECK_MAIN(CASE(test_sparse_by_hand), CASE(test_sparse_cpu_matches_reference),
            CASE(test_sparse_encode_matches_reference_and_keeps_weights),
            CASE(test_sparse_result_does_not_depend_on_calls),
            CASE(test_sparse_continues_exactly_in_a_new_layer), CASE(test_sparse_ties_and_blank_frames),
-           CASE(test_sparse_weight_at_floor_is_revived), CASE(test_sparse_weights_are_raised_to_floor),
-           CASE(test_sparse_lends_its_weights), CASE(test_sparse_no_frames_is_no_work),
+           CASE(test_sparse_drives_of_nan), CASE(test_sparse_weight_at_floor_is_revived),
+           CASE(test_sparse_weights_are_raised_to_floor), CASE(test_sparse_lends_its_weights),
+           CASE(test_sparse_counts_subnormal_numbers_as_0), CASE(test_sparse_no_frames_is_no_work),
            CASE(test_sparse_refuses_frames_outside_0_to_1), CASE(test_sparse_refuses_wrong_configurations),
            CASE(test_sparse_names_its_body), CASE(test_sparse_cuda_or_a_reason),
            CASE(test_sparse_same_bits_with_every_instruction_set),

@@ -75,7 +75,7 @@ static __device__ inline void keep_winners(float *d, const struct choice_room *r
     }
     const uint64_t least = least_winner(room->counts, d, s->M, s->winners);
     for (uint32_t i = threadIdx.x; i < s->M; i += blockDim.x) {
-        d[i] = any_key_of(d[i], i) >= least ? d[i] : 0;
+        d[i] = key_of(d[i], i) >= least ? d[i] : 0;
     }
 }
 

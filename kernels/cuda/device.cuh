@@ -1,7 +1,7 @@
 /* What the CUDA kernels use of the machine: barriers, reductions over a warp, clusters, copies that run ahead.
  *
  * All of it stands here so that the same kernels can run where there is no GPU: with LOOM_CUDA_EMULATED they are
- * compiled as C++ and every thread is a fiber (tests/cuda_emulated.h). Sums over lanes are taken in one
+ * compiled as C++ and every thread is a fiber (tests/emulated/cuda_emulated.h). Sums over lanes are taken in one
  * order, so that results are the same from run to run. */
 #ifndef LOOM_KERNELS_CUDA_DEVICE_CUH
 #define LOOM_KERNELS_CUDA_DEVICE_CUH

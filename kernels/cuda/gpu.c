@@ -2,9 +2,11 @@
 #include "gpu.h"
 
 #include <cuda_runtime_api.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define OLDEST 8 /* compute capability */
+#define OLDEST 8       /* compute capability */
+#define CLUSTER_MAX 16 /* blocks */
 
 int gpu_check(int error, const char *operation)
 {
@@ -28,6 +30,15 @@ static int attribute(int *value, enum cudaDeviceAttr which, int device)
     return gpu_check(cudaDeviceGetAttribute(value, which, device), "reading the GPU's properties");
 }
 
+/* What the device has, or less where the environment says so. */
+static size_t at_most(const char *name, size_t has)
+{
+    const char *text = getenv(name);
+    char *end = NULL;
+    const unsigned long long most = text ? strtoull(text, &end, 10) : 0;
+    return most > 0 && *end == '\0' && most < has ? (size_t)most : has;
+}
+
 static int read_properties(struct gpu *gpu)
 {
     int device, major, shared, multiprocessors;
@@ -40,9 +51,9 @@ static int read_properties(struct gpu *gpu)
     if (major < OLDEST) {
         return unsupported("the GPU is older than compute capability 8.0");
     }
-    gpu->shared_bytes = (size_t)shared;
+    gpu->shared_bytes = at_most("LOOM_CUDA_SHARED_BYTES", (size_t)shared);
     gpu->multiprocessors = (uint32_t)multiprocessors;
-    gpu->has_clusters = major >= 9;
+    gpu->cluster_max = major < 9 ? 1 : (uint32_t)at_most("LOOM_CUDA_CLUSTER", CLUSTER_MAX);
     return KERNEL_OK;
 }
 
@@ -179,7 +190,7 @@ int gpu_get(struct gpu *gpu, void *host, const void *device, size_t bytes)
 
 int gpu_wait_turn(struct gpu *gpu, size_t turn)
 {
-    return gpu_check(cudaEventSynchronize(gpu->done[turn]), "waiting for the GPU");
+    return gpu_check(cudaEventSynchronize(gpu->done[turn]), "working on a block (a kernel or a copy failed)");
 }
 
 int gpu_send(struct gpu *gpu, void *device, const void *staging, size_t bytes)

@@ -2,7 +2,10 @@
  *
  * Every call of CUDA is checked, and the first that fails is kept as a sentence with the operation's name:
  * kernel_failure (../kernel.h). A layer whose GPU has failed refuses all that follows; its weights are lost with
- * it, so a caller goes back to its last checkpoint. */
+ * it, so a caller goes back to its last checkpoint.
+ *
+ * For tests of the ways that only large layers or older GPUs go, the environment may make a GPU smaller than it is:
+ * LOOM_CUDA_SHARED_BYTES (of shared memory a block) and LOOM_CUDA_CLUSTER (blocks of a cluster, 1: none). */
 #ifndef LOOM_KERNELS_CUDA_GPU_H
 #define LOOM_KERNELS_CUDA_GPU_H
 
@@ -16,7 +19,7 @@
 struct gpu {
     size_t shared_bytes; /* of shared memory that a block may ask for */
     uint32_t multiprocessors;
-    int has_clusters;                           /* of blocks, compute capability 9.0 and later */
+    uint32_t cluster_max;                       /* blocks of a cluster; 1 before compute capability 9.0 */
     void *stream;                               /* for kernels and results */
     void *copies;                               /* stream for what goes in */
     void *arrived[GPU_TURNS], *done[GPU_TURNS]; /* events of the staging buffers */

@@ -15,7 +15,7 @@
 #define THREADS_TOPO 512
 #define THREADS_SMOOTH 256
 #else /* for tests without a GPU */
-#define THREADS_TOPO LOOM_CUDA_THREADS
+#define THREADS_TOPO (2 * LOOM_CUDA_THREADS)
 #define THREADS_SMOOTH (2 * LOOM_CUDA_THREADS)
 #endif
 #define STAGING_BYTES ((size_t)8 << 20) /* of a turn, about */
@@ -85,7 +85,7 @@ static void cuda_destroy(void *layer)
     free(self);
 }
 
-/* Make room for codes of k entries. */
+/* Turns with room for codes of k entries; without any room if that fails. */
 static int new_turns(struct layer *self, size_t k)
 {
     const size_t M = self->M, fit = STAGING_BYTES / ((M + 2 * k) * sizeof(float));
@@ -103,6 +103,7 @@ static int new_turns(struct layer *self, size_t k)
             (rc = gpu_new(&turn->output, room * M, sizeof(float))) ||
             (rc = gpu_new(&turn->parts, room * k * 2, sizeof(float))) ||
             (rc = gpu_new(&turn->error, room * 2, sizeof(float)))) {
+            free_turns(self);
             return rc;
         }
     }
@@ -136,6 +137,13 @@ static int new_memory(struct layer *self)
 
 static int cuda_set_weights(void *layer, const float *U);
 
+/* Blocks that share a TOPO layer's columns. */
+static uint32_t cluster_of(const struct gpu *gpu)
+{
+    const uint32_t most = gpu->cluster_max > 1 ? topo_cluster(gpu->shared_bytes, THREADS_TOPO) : 1;
+    return most < gpu->cluster_max ? most : gpu->cluster_max;
+}
+
 static void describe(struct layer *self)
 {
     const struct invariant_config *config = &self->config;
@@ -156,13 +164,13 @@ static void describe(struct layer *self)
     };
     self->device = (struct invariant_device){
         .shared_bytes = self->gpu.shared_bytes,
-        .cluster = smooth || !self->gpu.has_clusters ? 1 : topo_cluster(self->gpu.shared_bytes, THREADS_TOPO),
+        .cluster = smooth ? 1 : cluster_of(&self->gpu),
         .threads = smooth ? THREADS_SMOOTH : THREADS_TOPO,
         .multiprocessors = self->gpu.multiprocessors,
     };
 }
 
-/* Make room for codes of k entries in what the kernels use of global memory. */
+/* What the kernels use of global memory, for codes of k entries. */
 static int new_work(struct layer *self, size_t k)
 {
     struct invariant_launch s = self->launch;
@@ -179,6 +187,13 @@ static int new_work(struct layer *self, size_t k)
     int rc = gpu_new(&self->launch.work, bytes, 1);
     self->work_bytes = rc ? 0 : bytes;
     return rc;
+}
+
+/* Make room for codes of k entries, wherever they need any. */
+static int make_room(struct layer *self, size_t k)
+{
+    int rc = k > self->k || self->room == 0 ? new_turns(self, k) : KERNEL_OK;
+    return rc ? rc : new_work(self, k);
 }
 
 static int cuda_new(void **layer_p, const struct invariant_config *config)
@@ -355,11 +370,13 @@ static int cuda_run(void *layer, float *activations, float *residual, const uint
     struct layer *self = layer;
     size_t started = 0, ended = 0;
     const size_t remembered = self->floats * sizeof *self->remembered;
-    int rc = self->failed;
-    if (!rc && (k > self->k || self->room == 0)) {
-        rc = new_turns(self, k);
+    if (self->failed) {
+        return self->failed;
     }
-    rc = rc ? rc : new_work(self, k);
+    int rc = make_room(self, k);
+    if (rc == KERNEL_ENOMEM) {
+        return rc; /* nothing has been done yet: the layer is whole */
+    }
     rc = rc ? rc : gpu_put(&self->gpu, self->remembered, self->memory->io, remembered);
     for (size_t first = 0; !rc && (first < n || ended < started);) {
         if (first < n && started < ended + GPU_TURNS) {

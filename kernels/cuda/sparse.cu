@@ -7,7 +7,8 @@
  *
  * A drive is the sum of SPARSE_SEGMENTS partial sums, each taken pixel by pixel with fused multiply-adds, in
  * one order wherever it is computed; leaving out a pixel that is 0 changes nothing. So a drive has the same
- * bits whether it was computed ahead or again, and no result depends on where blocks begin.
+ * bits whether it was computed ahead or again, and no result depends on where blocks begin. (Weights must be finite for that:
+ * infinity times 0 is not 0. Those of a layer that diverges are not held back, as on the CPU.)
  *
  * Without learning there is nothing to wait for: blocks take frames as they come. */
 #include "device.cuh"

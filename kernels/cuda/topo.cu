@@ -14,10 +14,10 @@
 
 #define GROUP 8 /* columns that a warp works on together */
 
-/* Weights that do not fit into the cluster's shared memory and are more than this are left to the whole chip (topo_large.cu),
- * whose bandwidth is then worth its launches. */
+/* Weights that do not fit into the cluster's shared memory and are more than this for each of its blocks are left to the whole
+ * chip (topo_large.cu), whose bandwidth is then worth its launches. */
 #ifndef TOPO_LARGE_BYTES
-#define TOPO_LARGE_BYTES ((size_t)16 << 20)
+#define TOPO_LARGE_BYTES ((size_t)1 << 20)
 #endif
 
 struct room {
@@ -279,8 +279,9 @@ static size_t columns_bytes(const struct invariant_launch *s, const struct invar
 static bool large(const struct invariant_launch *s, const struct invariant_device *device)
 {
     const size_t bytes = room_bytes(s, device);
-    return bytes > device->shared_bytes || (bytes + columns_bytes(s, device) > device->shared_bytes &&
-                                            (size_t)s->N * s->M * sizeof *s->U > TOPO_LARGE_BYTES);
+    return bytes > device->shared_bytes ||
+           (bytes + columns_bytes(s, device) > device->shared_bytes &&
+            (size_t)s->N * s->M * sizeof *s->U > device->cluster * TOPO_LARGE_BYTES);
 }
 
 extern "C" size_t topo_work(const struct invariant_launch *s, const struct invariant_device *device)

@@ -11,12 +11,15 @@
 
 #include "device.cuh"
 
-/* 0, which is less than any number's, for NaN and for what has been taken. */
+#define TAKEN 0x7FE5A5A5U /* the bits of a number that has been taken: a NaN that no arithmetic makes */
+
+/* As many different keys as numbers, NaN as the smallest number. 0, which is less than all, for what has been taken. */
 __device__ inline uint64_t key_of(float c, uint32_t i)
 {
-    uint32_t bits = __float_as_uint(c);
-    bits = bits & 0x80000000U ? ~bits : bits | 0x80000000U; /* ascending as the floats */
-    return c == c ? (uint64_t)bits << 32 | (0xFFFFFFFFU - i) : 0;
+    const uint32_t bits = __float_as_uint(c);
+    const uint32_t ascending = bits & 0x80000000U ? ~bits : bits | 0x80000000U; /* as the floats */
+    const uint64_t key = (uint64_t)(c == c ? ascending : 0) << 32 | (0xFFFFFFFFU - i);
+    return bits == TAKEN ? 0 : key;
 }
 
 __device__ inline uint32_t index_of(uint64_t key)
@@ -45,7 +48,7 @@ __device__ inline void list_candidates(uint64_t *candidates, float *c, uint32_t 
             candidates[warp() * k + a] = top;
         }
         if (top != 0 && best == top) {
-            c[index_of(top)] = __int_as_float(0x7FC00000); /* NaN: taken */
+            c[index_of(top)] = __int_as_float((int)TAKEN);
             best = own_best(c, n);
         }
     }
@@ -78,13 +81,6 @@ __device__ inline void merge_candidates(uint32_t *winners, uint32_t *order, cons
     __syncwarp();
 }
 
-/* The same, but as many different keys as numbers: NaN counts as the smallest number. */
-__device__ inline uint64_t any_key_of(float c, uint32_t i)
-{
-    const uint64_t key = key_of(c, i);
-    return key != 0 ? key : 0xFFFFFFFFU - i;
-}
-
 /* The least of the m largest keys of c (n), 1 <= m <= n. counts (2 x warps) is working memory. All threads; each looks only
  * at its own numbers. */
 __device__ inline uint64_t least_winner(uint32_t *counts, const float *c, uint32_t n, uint32_t m)
@@ -96,7 +92,7 @@ __device__ inline uint64_t least_winner(uint32_t *counts, const float *c, uint32
         uint32_t *count = counts + bit % 2 * warps(); /* by turns, so that one barrier a bit is enough */
         uint32_t mine = 0, all = 0;
         for (uint32_t i = threadIdx.x; i < n; i += blockDim.x) {
-            mine += any_key_of(c[i], i) >= tried;
+            mine += key_of(c[i], i) >= tried;
         }
         mine = __reduce_add_sync(ALL_LANES, mine);
         if (lane() == 0) {

@@ -41,12 +41,6 @@ struct archive {
     bool preloaded, any;
 };
 
-static int ends_in_h5(const struct dirent *entry)
-{
-    const size_t n = strlen(entry->d_name);
-    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
-}
-
 /* ---- layers ---- */
 
 static void take_layer(struct archive *self, const struct shown *shown)
@@ -84,7 +78,7 @@ static void look_at_layers(struct archive *self, bool take)
         return;
     }
     self->layers_changed = about.st_mtim;
-    const int n = take ? scandir(folder, &entries, ends_in_h5, alphasort) : 0;
+    const int n = take ? scandir(folder, &entries, hdf5_is_named, alphasort) : 0;
     for (int sparse = 1; sparse >= 0; sparse--) {
         for (int i = 0; i < n; i++) {
             struct shown shown;
@@ -213,7 +207,7 @@ static void open_recordings(struct archive *self, bool quiet)
     char folder[PATH_BYTES], path[PATH_BYTES + 300];
     struct dirent **entries = NULL;
     snprintf(folder, sizeof folder, "%s/recordings", self->scene->folder);
-    const int n = scandir(folder, &entries, ends_in_h5, alphasort);
+    const int n = scandir(folder, &entries, hdf5_is_named, alphasort);
     for (int i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
         open_recording(self, path, quiet);

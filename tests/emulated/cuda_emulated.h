@@ -3,7 +3,12 @@
  * Only what kernels/cuda/ uses. Barriers, warps and clusters behave as on a GPU; between two of them, threads run in an order that
  * is drawn anew each time, so that a kernel whose result depends on it gives itself away (EMULATED_SEED
  * chooses the draw). A barrier that some thread never reaches ends the program with a message. It is slow: for tests of
- * results, not of speed. */
+ * results, not of speed.
+ *
+ * What it cannot show: every exchange of a warp (shuffles, ballots, reductions) is a barrier for memory here, too. On a GPU they
+ * order nothing: what one lane writes and another reads needs __syncwarp or __syncthreads in between, and if that is missing
+ * only compute-sanitizer's racecheck tells (of shared memory). Copies and launches are done when they return, so a
+ * missing wait is not seen either. */
 #ifndef LOOM_TESTS_CUDA_EMULATED_H
 #define LOOM_TESTS_CUDA_EMULATED_H
 

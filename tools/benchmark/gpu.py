@@ -107,6 +107,7 @@ def in_torch(frames, seconds):
     results = {}
     for name, step in steps.items():
         stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())  # which fills the tensors
         with torch.cuda.stream(stream):
             for _ in range(3):
                 step()
