@@ -31,6 +31,7 @@ struct view {
     const char *run, *address, *token;
     double seconds; /* to serve; 0: until a signal */
     char *taps[TAPS_MAX];
+    int folders[TAPS_MAX]; /* of those whose paths are too long for sockets: descriptors; otherwise -1 */
     size_t n_taps;
     bool
         bound; /* taps are reached through their folder's descriptor, as their paths are too long for sockets */
@@ -118,13 +119,18 @@ static int find_tap(struct view *self, const char *name)
 {
     char path[PATH_BYTES + NAME_MAX + 16];
     char *endpoint = NULL;
+    int folder = -1;
     snprintf(path, sizeof path, "%s/sockets/%s", self->run, name);
-    const int status = self->n_taps == TAPS_MAX ? 0 : local_endpoint(path, &endpoint);
+    const int status = self->n_taps == TAPS_MAX ? 0 : local_endpoint(path, &endpoint, &folder);
     if (endpoint != NULL && is_served(endpoint)) {
-        self->bound = self->bound || strstr(endpoint, path) == NULL;
+        self->bound = self->bound || folder >= 0;
+        self->folders[self->n_taps] = folder;
         self->taps[self->n_taps++] = endpoint;
     } else {
         free(endpoint);
+        if (folder >= 0) {
+            close(folder);
+        }
     }
     return status;
 }
@@ -236,6 +242,9 @@ int main(int argc, char **argv)
     endpoint_context_destroy(&self.endpoints);
     for (size_t i = 0; i < self.n_taps; i++) {
         free(self.taps[i]);
+        if (self.folders[i] >= 0) {
+            close(self.folders[i]);
+        }
     }
     return -status;
 }
