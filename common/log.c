@@ -18,9 +18,9 @@ void log_open(const char *stage, bool json)
     log_as_json = json;
 }
 
-/* Length of the valid UTF-8 sequence at s, 0 if there is none. */
-static size_t utf8_length(const unsigned char *s)
+size_t log_utf8_length(const void *text)
 {
+    const unsigned char *s = text;
     static const unsigned char lead_min[] = {0xC2, 0xE0, 0xF0}, lead_max[] = {0xDF, 0xEF, 0xF4};
     if (s[0] < 0x80) {
         return 1;
@@ -46,7 +46,7 @@ void log_json_string(FILE *out, const char *text)
 {
     fputc('"', out);
     for (const unsigned char *s = (const unsigned char *)text; *s != '\0';) {
-        size_t length = utf8_length(s);
+        size_t length = log_utf8_length(s);
         if (length == 0) {
             fputs("\\ufffd", out);
             s++;
@@ -70,7 +70,7 @@ static size_t plain_length(const unsigned char *s)
 {
     size_t n = 0;
     while (s[n] >= 0x20 && s[n] != 0x7F) {
-        size_t length = utf8_length(s + n);
+        size_t length = log_utf8_length(s + n);
         if (length == 0 || (s[n] == 0xC2 && s[n + 1] < 0xA0)) { /* not UTF-8, or a control character of C1 */
             break;
         }

@@ -62,6 +62,9 @@ void log_progress(const struct log_progress *progress);
 void log_alive(const struct log_shares *shares); /* JSON only: a person sees no line */
 void log_pass(uint64_t pass, const struct metric *metrics, size_t n_metrics);
 
+/* Bytes of the character of valid UTF-8 at `text`, which ends in a NUL; 0 if there is none. */
+size_t log_utf8_length(const void *text);
+
 /* Write text as a JSON string, quotes included, to a stdio stream; invalid UTF-8 becomes U+FFFD. */
 void log_json_string(FILE *out, const char *text);
 

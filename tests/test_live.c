@@ -348,7 +348,9 @@ static void test_board_repeats_the_history_to_who_missed_passes(void **state)
     const uint64_t viewer = board_join(board);
     assert_string_equal(next(board, viewer), "scene");
     assert_string_equal(next(board, viewer), ""); /* what hung there before it came lacks passes since */
+    assert_true(board_wants(board).no_history);
     hang(board, BOARD_HISTORY, "", "history1");
+    assert_true(board_wants(board).history && !board_wants(board).no_history);
     assert_string_equal(next(board, viewer), "history1");
     assert_false(board_wants(board).history);
     hang(board, BOARD_HISTORY, "", "history2"); /* for another one */
@@ -965,6 +967,9 @@ static void test_exposition_is_what_prometheus_reads(void **state)
     char *text = NULL;
     size_t n = 0;
     assert_int_equal(status_read(&status, status_text, sizeof status_text - 1), 0);
+    struct status_stage *tapped = status_add(&status, "\xc3\xa4\xff", "sparse"); /* taps have any bytes */
+    assert_non_null(tapped);
+    tapped->restarts = 2;
     FILE *out = open_memstream(&text, &n);
     assert_non_null(out);
     exposition_write_status(out, &status);
@@ -976,6 +981,7 @@ static void test_exposition_is_what_prometheus_reads(void **state)
     assert_non_null(strstr(text, "loom_metric{stage=\"spa\\\"rse\",name=\"error\"} 0.26\n"));
     assert_non_null(
         strstr(text, "# HELP loom_viewers Viewers.\n# TYPE loom_viewers gauge\nloom_viewers 3\n"));
+    assert_non_null(strstr(text, "loom_stage_restarts_total{stage=\"\xc3\xa4\xef\xbf\xbd\"} 2\n"));
     assert_null(strstr(text, "loom_stage_frames_expected{"));                     /* not known */
     for (const char *line = text; *line != '\0'; line = strchr(line, '\n') + 1) { /* a TYPE is told once */
         const char *again = strncmp(line, "# TYPE", 6) == 0 ? strstr(strchr(line, '\n'), line) : NULL;

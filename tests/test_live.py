@@ -438,6 +438,51 @@ class View(LiveCase):
             compare_with_recording(self, old, tape, 7)
         self.stop(child)
 
+    def test_run_that_is_begun_anew(self):
+        """The page that was left open shows the new run: its frames, its recording, its curves."""
+        def begin(*arguments):
+            child = self.start(program("loom"), "run", self.write(PIPELINE, passes=1000), "--dir", "run", *SLOW, *arguments)
+            self.wait_for(self.path("run", "sockets", "topo.tap"))
+            return child
+
+        def interrupt(child):
+            child.send_signal(signal.SIGINT)
+            self.finish(child, 130)
+
+        run = begin()
+        child, port = self.view()
+        viewer = self.viewer(port)
+        viewer.ask(t="want", clip_ms=250)
+        old = viewer.until(lambda message: message["t"] == "scene" and len(message["streams"]) == 3 and message["recording"])
+        viewer.until(lambda message: message["t"] == "clip" and message["seq"] > 3000)
+        interrupt(run)
+        run = begin("--again", "--set", "window.seed=9")
+        ids, wanted = {stream["id"] for stream in old["streams"]}, {"scene", "history"}
+
+        def is_new(message):
+            if message["t"] != "scene" or message["recording"] and not ids & {stream["id"] for stream in message["streams"]}:
+                wanted.discard(message["t"])
+            return not wanted
+
+        viewer.until(is_new)
+        clip = viewer.until(lambda message: message["t"] == "clip" and len(message.arrays) >= 7)
+        begun = {"t": "error"}
+        while begun["t"] == "error":  # the new recording has only been begun
+            time.sleep(0.2)
+            viewer.ask(t="seek", seq=5, n=7)
+            begun = viewer.until(lambda message: message["t"] == "error" or message["t"] == "clip" and message["seq"] == 5)
+        viewer.until(lambda message: message["t"] == "clip" and message["seq"] > clip["seq"] + 4000)
+        interrupt(run)
+        with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
+            compare_with_recording(self, clip, tape, clip["n"])
+            compare_with_recording(self, begun, tape, 7)
+        with self.viewer(port) as other:
+            passes = other.until("history")["series"]["sparse"]["passes"]
+        with open(self.path("run", "metrics.jsonl"), encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        self.assertEqual(passes, [line["pass"] for line in lines if line["event"] == "pass" and line["stage"] == "sparse"])
+        self.stop(child)
+
     def test_recordings_come_and_are_replaced(self):
         self.recorded().close()
         self.run_pipeline("other", "--set", "window.seed=9", passes=2)

@@ -339,7 +339,8 @@ int archive_say_clip(struct archive *self, uint64_t seq, size_t n, struct said *
     const struct scene *scene = self->scene;
     struct clip clip;
     *out = NULL;
-    hdf5_quiet(); /* of this thread */
+    hdf5_quiet();     /* of this thread */
+    set_extent(self); /* taps may have described other streams since */
     n = frames_from(self, seq, scene_clip_frames(scene, n));
     if (!scene->recorded) {
         return error_set(LOOM_EDATA,

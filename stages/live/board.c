@@ -189,6 +189,17 @@ void board_renew_history(struct board *self)
     unlock(self);
 }
 
+/* Whether a history hangs there that was made since the viewer began to lack one. */
+static bool history_waits(const struct board *self, const struct viewer *viewer)
+{
+    for (size_t i = 0; i < self->n_slots; i++) {
+        if (self->slots[i].type == BOARD_HISTORY) {
+            return self->slots[i].message != NULL && self->slots[i].version != viewer->seen[i];
+        }
+    }
+    return false;
+}
+
 struct board_wants board_wants(struct board *self)
 {
     struct board_wants wants = {.clip_ms = ASK_CLIP_MS_MAX};
@@ -199,6 +210,7 @@ struct board_wants board_wants(struct board *self)
             wants.viewers++;
             wants.weights = wants.weights || viewer->weights;
             wants.history = wants.history || viewer->lacks_history;
+            wants.no_history = wants.no_history || (viewer->lacks_history && !history_waits(self, viewer));
             wants.clip_ms = viewer->clip_ms < wants.clip_ms ? viewer->clip_ms : wants.clip_ms;
         }
     }

@@ -41,6 +41,7 @@ struct board_wants {
     size_t viewers;
     bool weights;    /* somebody looks at weights */
     bool history;    /* somebody lacks the history */
+    bool no_history; /* and none hangs there that is for him */
     int64_t clip_ms; /* the shortest time between two clips that somebody asked for */
 };
 

@@ -2,6 +2,7 @@
 #include "derive.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,13 +21,14 @@ int derive_drives(float *p, const float *W, const float *v, size_t n, size_t N, 
         const size_t width = n - first < ABREAST ? n - first : ABREAST;
         size_t pixels = 0;
         for (size_t q = 0; q < P; q++) {
-            float *row = turned + pixels * ABREAST, any = 0;
+            float *row = turned + pixels * ABREAST;
+            bool any = false;
             for (size_t f = 0; f < ABREAST; f++) {
                 row[f] = f < width ? v[(first + f) * P + q] : 0;
-                any += row[f];
+                any |= row[f] != 0;
             }
             pixel[pixels] = (uint32_t)q;
-            pixels += any != 0 ? 1 : 0;
+            pixels += any ? 1 : 0;
         }
         for (size_t i = 0; i < N; i++) {
             float sum[ABREAST] = {0};

@@ -4,24 +4,30 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "log.h"
+
 static void write_head(FILE *out, const char *name, const char *kind, const char *help)
 {
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
 }
 
-/* A label's value between quotes. */
+/* A label's value between quotes; what is not UTF-8 becomes U+FFFD. */
 static void write_label(FILE *out, const char *key, const char *value)
 {
     fprintf(out, "%s=\"", key);
-    for (; *value != '\0'; value++) {
+    while (*value != '\0') {
+        const size_t length = log_utf8_length(value);
         if (*value == '\n') {
             fputs("\\n", out);
+        } else if (length == 0) {
+            fputs("\xef\xbf\xbd", out);
         } else {
             if (*value == '\\' || *value == '"') {
                 fputc('\\', out);
             }
-            fputc(*value, out);
+            fwrite(value, 1, length, out);
         }
+        value += length == 0 ? 1 : length;
     }
     fputc('"', out);
 }

@@ -15,7 +15,7 @@ void history_fini(struct history *self)
     for (size_t i = 0; i < self->n; i++) {
         free(self->stages[i].rows);
     }
-    *self = (struct history){.n = 0};
+    *self = (struct history){.changes = self->changes + 1};
 }
 
 void history_forget(struct history *self, const char *name)
@@ -26,6 +26,7 @@ void history_forget(struct history *self, const char *name)
         }
     }
     self->read = 0;
+    self->changes++;
 }
 
 static struct history_stage *find_stage(struct history *self, const char *name)
@@ -109,6 +110,7 @@ bool history_add(struct history *self, const char *name, uint64_t pass, const st
     struct history_row *row = &stage->rows[at];
     row->pass = pass;
     stage->n++;
+    self->changes++;
     for (size_t i = 0; i < STREAM_METRICS_MAX; i++) {
         row->values[i] = NAN;
     }

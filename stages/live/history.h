@@ -33,6 +33,7 @@ struct history {
     size_t n;
     off_t read;  /* bytes of metrics.jsonl taken so far */
     ino_t inode; /* of that file */
+    uint64_t changes;
 };
 
 void history_fini(struct history *self);

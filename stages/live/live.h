@@ -26,8 +26,9 @@ struct live_settings {
     bool files;
 };
 
-/* Begin to serve, and say where (log_info). Settings are only looked at during the call. LOOM_EPEER if the address is in
- * use; LOOM_EUSAGE, LOOM_EIO, LOOM_EDATA if there is nothing to be seen there. */
+/* Begin to serve, and say where (log_info). Settings are only looked at during the call, but for the taps' endpoints and
+ * `endpoints`, which must last until live_destroy. LOOM_EPEER if the address is in use; LOOM_EUSAGE, LOOM_EIO, LOOM_EDATA
+ * if there is nothing to be seen there. */
 int live_new(struct live **self_p, const struct live_settings *settings) LOOM_MUST_CHECK;
 
 /* End, having told viewers why (a sentence of at most 123 bytes; "" where there is nothing to say); harmless on NULL. */

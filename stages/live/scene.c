@@ -362,6 +362,7 @@ static int tell_history(struct scene *self)
     const int status = history_say(&self->history, &message);
     if (status == LOOM_OK) {
         board_publish(self->board, BOARD_HISTORY, "", &message);
+        self->history_told = self->history.changes;
     }
     return status;
 }
@@ -390,7 +391,8 @@ int scene_tell(struct scene *self, const struct board_wants *wants, const struct
     if (renewed) {
         board_renew_history(self->board);
     }
-    if (status == LOOM_OK && (wants->history || renewed)) {
+    const bool changed = self->history.changes != self->history_told;
+    if (status == LOOM_OK && (wants->no_history || renewed || (wants->history && changed))) {
         status = tell_history(self);
     }
     if (status == LOOM_OK && now_ms >= self->status_ms) {

@@ -42,6 +42,7 @@ struct scene {
     uint64_t clips_made;
     bool changed; /* since the scene was told */
     int64_t status_ms;
+    uint64_t history_told; /* its changes, when it was last told */
 };
 
 void scene_init(struct scene *self, struct board *board, bool live, const char *run, const char *folder,

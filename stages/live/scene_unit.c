@@ -177,6 +177,9 @@ static int say_unit_of(struct scene *self, const struct layer_known *layer, size
     say_windows(self, layer, judged, &windows);
     const int finished = say_finish(&say, out);
     free(windows.pictures);
+    if (status < 0) {
+        said_release(out);
+    }
     return status < 0 ? status : finished;
 }
 

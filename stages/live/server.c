@@ -16,6 +16,7 @@
 
 #include "assets.h"
 #include "clock.h"
+#include "log.h"
 
 #define CHUNK_BYTES ((size_t)32 << 10) /* sent at once; a larger message goes as several fragments */
 #define HEADER_BYTES 4096              /* of a request's headers */
@@ -458,7 +459,12 @@ static void *serve(void *argument)
 {
     struct server *self = argument;
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
-    while (!atomic_load(&self->over) && lws_service(self->context, 0) >= 0) {
+    int served = 0;
+    while (!atomic_load(&self->over) && served >= 0) {
+        served = lws_service(self->context, 0);
+    }
+    if (served < 0 && !atomic_load(&self->over)) {
+        log_warning("the live page is not served any more: libwebsockets gave up (%d)", served);
     }
     return NULL;
 }
@@ -516,13 +522,31 @@ int server_port(const struct server *self)
     return self->port;
 }
 
+/* Bytes of a reason that a closing frame has room for: all, or else without what follows its first "; " (a command that
+ * would be of no use in part), or else whole characters of UTF-8. */
+static size_t length_of_reason(const char *why)
+{
+    size_t n = strlen(why);
+    const char *command = strstr(why, "; ");
+    if (n >= WHY_BYTES && command != NULL && command - why < WHY_BYTES) {
+        return (size_t)(command - why);
+    }
+    if (n >= WHY_BYTES) {
+        n = WHY_BYTES - 1;
+        while (n > 0 && ((unsigned char)why[n] & 0xc0) == 0x80) {
+            n--;
+        }
+    }
+    return n;
+}
+
 void server_stop(struct server *self, const char *why)
 {
     const int64_t begin_ms = clock_ms();
     if (self == NULL || !self->running) {
         return;
     }
-    snprintf(self->why, sizeof self->why, "%s", why);
+    snprintf(self->why, sizeof self->why, "%.*s", (int)length_of_reason(why), why);
     atomic_store(&self->parting, true);
     while (atomic_load(&self->open) > 0 && clock_ms() - begin_ms < PARTING_MS) {
         lws_cancel_service(self->context);

@@ -16,13 +16,15 @@
 #include "source.h"
 #include "taps_parts.h"
 
-#define DATA_HWM 32     /* messages of frames queued here for each tap */
-#define OTHER_HWM 4     /* of weights and the rest */
-#define WEIGHTS_MS 2000 /* between two looks at a layer's weights */
-#define TICK_MS 250     /* at most between two looks around */
-#define SILENT_MS 10000 /* after which a stage's rate is not known any more */
-#define LOOK_MS 2000    /* between two looks at the run's files */
-#define IDLE_MS 1000    /* and while nobody looks */
+#define DATA_HWM 32      /* messages of frames queued here for each tap */
+#define OTHER_HWM 4      /* of weights and the rest */
+#define ASK_MS 1000      /* between two questions what a tap's stream is; two taps may have one name */
+#define WEIGHTS_MS 2000  /* between two looks at a layer's weights */
+#define TURN_MESSAGES 64 /* at most taken of a socket, then others have their turn */
+#define TICK_MS 250      /* at most between two looks around */
+#define SILENT_MS 10000  /* after which a stage's rate is not known any more */
+#define LOOK_MS 2000     /* between two looks at the run's files */
+#define IDLE_MS 1000     /* and while nobody looks */
 
 void taps_subscribe(void *socket, bool on, const char *topic)
 {
@@ -66,6 +68,16 @@ static void note_name(struct taps *self, struct tapped *tap, const struct stream
     pthread_mutex_unlock(&self->lock);
 }
 
+/* Whether a stage is there already: of two taps of one name the first is told of. */
+static bool is_told(const struct run_status *status, const char *name)
+{
+    size_t i = 0;
+    while (i < status->n && strcmp(status->stages[i].name, name) != 0) {
+        i++;
+    }
+    return i < status->n;
+}
+
 void taps_status(struct taps *self, struct run_status *status)
 {
     *status = (struct run_status){.elapsed_s = NAN, .busy = NAN, .state = "running"};
@@ -74,7 +86,8 @@ void taps_status(struct taps *self, struct run_status *status)
     pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < self->n; i++) {
         const struct tapped *tap = &self->taps[i];
-        struct status_stage *stage = tap->name[0] == '\0' ? NULL : status_add(status, tap->name, tap->stage);
+        const bool told = tap->name[0] == '\0' || is_told(status, tap->name);
+        struct status_stage *stage = told ? NULL : status_add(status, tap->name, tap->stage);
         if (stage == NULL) {
             continue;
         }
@@ -168,7 +181,8 @@ static void take_data(struct taps *self, struct tapped *tap, zmq_msg_t *payload)
     struct sampled *sampled = tap->stream < CLIP_STREAMS_MAX ? &self->sampler.streams[tap->stream] : NULL;
     const bool asked = sampled != NULL && sampled->apart;
     if (sampled == NULL || !self->sampling || strcmp(message->info.id, sampled->info.id) != 0) {
-        if (sampled != NULL && self->sampling) { /* another stream now: ask what it is */
+        if (sampled != NULL && self->sampling && clock_ms() - tap->asked_ms >= ASK_MS) {
+            tap->asked_ms = clock_ms(); /* another stream now: ask what it is */
             taps_subscribe(tap->other, false, "stream");
             taps_subscribe(tap->other, true, "stream");
         }
@@ -206,10 +220,10 @@ void taps_take_message(struct taps *self, struct tapped *tap, zmq_msg_t *payload
     zmq_msg_close(payload);
 }
 
-/* Take what has come at a socket. */
+/* Take what has come at a socket, a part of it if more comes all the time. */
 static void receive(struct taps *self, struct tapped *tap, void *socket)
 {
-    for (;;) {
+    for (int taken = 0; taken < TURN_MESSAGES; taken++) {
         zmq_msg_t topic, payload;
         zmq_msg_init(&topic);
         zmq_msg_init(&payload);

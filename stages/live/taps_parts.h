@@ -24,6 +24,7 @@ struct tapped {
     size_t stream; /* in the scene and the sampler; CLIP_STREAMS_MAX: not described yet */
     bool looks_at_data, looks_at_weights;
     int64_t weights_ms; /* when weights are due */
+    int64_t asked_ms;   /* when it was last asked what its stream is */
     uint64_t refused;   /* messages that were of no use */
     /* for taps_status, under the lock: */
     struct stream_info info;

@@ -7,7 +7,6 @@
 #include <argp.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,6 +19,7 @@
 
 #include "endpoint.h"
 #include "live.h"
+#include "local_endpoint.h"
 #include "log.h"
 #include "options.h"
 
@@ -31,7 +31,11 @@ struct view {
     const char *run, *address, *token;
     double seconds; /* to serve; 0: until a signal */
     char *taps[TAPS_MAX];
+    int folders[TAPS_MAX]; /* of those whose paths are too long for sockets: descriptors; otherwise -1 */
     size_t n_taps;
+    bool
+        bound; /* taps are reached through their folder's descriptor, as their paths are too long for sockets */
+    ino_t inode; /* of the folder, as it was last seen; 0: not yet */
     struct endpoint_context *endpoints;
     struct live *live;
 };
@@ -93,10 +97,11 @@ static int is_tap(const struct dirent *entry)
     return entry->d_name[0] != '.' && ends_with(entry->d_name, TAP_ENDING);
 }
 
-/* Whether somebody serves a local socket. */
-static bool is_served(const char *path)
+/* Whether somebody serves a local socket: ipc://PATH. */
+static bool is_served(const char *endpoint)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = endpoint + strlen("ipc://");
     if (strlen(path) >= sizeof address.sun_path) {
         return false;
     }
@@ -109,40 +114,55 @@ static bool is_served(const char *path)
     return served;
 }
 
-/* Where the run's sockets lie, in few enough bytes for a socket's path: through the folder's descriptor, which stays open, if
- * it is long. */
-static void sockets_folder(const struct view *self, char folder[PATH_BYTES])
+/* Take note of a tap if somebody serves it. */
+static int find_tap(struct view *self, const char *name)
 {
-    snprintf(folder, PATH_BYTES, "%s/sockets", self->run);
-    if (strlen(folder) + NAME_MAX >= sizeof((struct sockaddr_un *)0)->sun_path) {
-        const int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (fd >= 0) {
-            snprintf(folder, PATH_BYTES, "/proc/self/fd/%d", fd);
+    char path[PATH_BYTES + NAME_MAX + 16];
+    char *endpoint = NULL;
+    int folder = -1;
+    snprintf(path, sizeof path, "%s/sockets/%s", self->run, name);
+    const int status = self->n_taps == TAPS_MAX ? 0 : local_endpoint(path, &endpoint, &folder);
+    if (endpoint != NULL && is_served(endpoint)) {
+        self->bound = self->bound || folder >= 0;
+        self->folders[self->n_taps] = folder;
+        self->taps[self->n_taps++] = endpoint;
+    } else {
+        free(endpoint);
+        if (folder >= 0) {
+            close(folder);
         }
     }
+    return status;
 }
 
-/* Find the taps that somebody serves. */
 static int find_taps(struct view *self)
 {
-    char folder[PATH_BYTES], path[PATH_BYTES + NAME_MAX + 8];
+    char folder[PATH_BYTES];
     struct dirent **entries = NULL;
     int status = 0;
-    sockets_folder(self, folder);
+    snprintf(folder, sizeof folder, "%s/sockets", self->run);
     const int n = scandir(folder, &entries, is_tap, alphasort);
     for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-        if (status == 0 && self->n_taps < TAPS_MAX && is_served(path)) {
-            if (asprintf(&self->taps[self->n_taps], "ipc://%s", path) < 0) {
-                status = error_set(LOOM_EINTERNAL, "no memory for the taps of the run");
-            } else {
-                self->n_taps++;
-            }
-        }
+        status = status == 0 ? find_tap(self, entries[i]->d_name) : status;
         free(entries[i]);
     }
     free(entries);
     return status;
+}
+
+/* Say it, once, if another run has come in the place of this one and its taps are not found: sockets are found again by their
+ * names, but not where there were none, nor where they are reached through the folder that was moved aside. */
+static void look_at_folder(struct view *self)
+{
+    struct stat about;
+    if (stat(self->run, &about) != 0 || (self->n_taps > 0 && !self->bound)) {
+        return;
+    }
+    if (self->inode != 0 && self->inode != about.st_ino) {
+        log_warning("'%s' is another run now, begun anew: to see it live, end this and start it again",
+                    self->run);
+    }
+    self->inode = about.st_ino;
 }
 
 /* ---- the whole ---- */
@@ -181,6 +201,7 @@ static int serve(struct view *self)
                                              : "the run does not go on: what it has left is shown");
     }
     for (double left = self->seconds; status == 0 && signalled == 0 && (self->seconds <= 0 || left > 0);) {
+        look_at_folder(self);
         const double wait_s = self->seconds > 0 && left < 1 ? left : 1;
         poll(NULL, 0, (int)ceil(wait_s * 1000));
         left -= wait_s;
@@ -221,6 +242,9 @@ int main(int argc, char **argv)
     endpoint_context_destroy(&self.endpoints);
     for (size_t i = 0; i < self.n_taps; i++) {
         free(self.taps[i]);
+        if (self.folders[i] >= 0) {
+            close(self.folders[i]);
+        }
     }
     return -status;
 }
