@@ -399,11 +399,13 @@ int consumer_pump(struct consumer *self)
         self->heard_ms += away_ms;
     }
     self->listened_ms = clock_ms();
+    if (consumer_is_full(self)) { /* nor while we have no place for what it says */
+        self->heard_ms = self->listened_ms;
+    }
     zmq_msg_t reply;
     zmq_msg_init(&reply);
     int status = 0;
-    while (status == 0 && (!self->started || self->count < self->ahead) &&
-           zmq_msg_recv(&reply, self->dealer, ZMQ_DONTWAIT) >= 0) {
+    while (status == 0 && !consumer_is_full(self) && zmq_msg_recv(&reply, self->dealer, ZMQ_DONTWAIT) >= 0) {
         status = take_message(self, &reply);
     }
     zmq_msg_close(&reply);
@@ -555,6 +557,11 @@ void consumer_held(const struct consumer *self, uint64_t *base, uint64_t *head)
 {
     *base = self->base;
     *head = self->head;
+}
+
+bool consumer_is_full(const struct consumer *self)
+{
+    return self->started && self->count >= self->ahead;
 }
 
 int64_t consumer_silence_ms(const struct consumer *self)

@@ -81,6 +81,10 @@ uint64_t consumer_missed(const struct consumer *self);
 /* The oldest frame that the peer holds and the first that it has not made, as it last said; 0 before. */
 void consumer_held(const struct consumer *self, uint64_t *base, uint64_t *head);
 
+/* Whether as many replies wait to be taken as it keeps: until then nothing more is received, and its socket need not be
+ * polled. */
+bool consumer_is_full(const struct consumer *self);
+
 /* Milliseconds, while we listened, since anything came from the peer. */
 int64_t consumer_silence_ms(const struct consumer *self);
 

@@ -42,9 +42,14 @@ static struct summary summarize(const float *data, size_t n)
     return summary;
 }
 
+size_t draw_count_numbers(const struct draw_map *map)
+{
+    return map->data == NULL ? 0 : map->grid_x * map->grid_y * map->tile_width * map->tile_height;
+}
+
 static struct summary summarize_map(const struct draw_map *map)
 {
-    return summarize(map->data, map->grid_x * map->grid_y * map->tile_width * map->tile_height);
+    return summarize(map->data, draw_count_numbers(map));
 }
 
 bool draw_has_negative(const float *data, size_t n)

@@ -32,6 +32,9 @@ struct draw_map {
     const struct colours *colours;  /* NULL: grey */
 };
 
+/* How many numbers a map has; 0 where its data is NULL. */
+size_t draw_count_numbers(const struct draw_map *map);
+
 /* Whether there are numbers below 0 among the finite ones. */
 bool draw_has_negative(const float *data, size_t n);
 

@@ -33,17 +33,12 @@ static struct draw_map placed(const struct sheet_page *page, const struct draw_m
     return scaled;
 }
 
-static size_t count_numbers(const struct draw_map *map)
-{
-    return map->data == NULL ? 0 : map->grid_x * map->grid_y * map->tile_width * map->tile_height;
-}
-
 /* The range of all finite numbers of the maps; {INFINITY, -INFINITY} if there are none. */
 static struct draw_scale range_of(const struct draw_map *maps, size_t n)
 {
     struct draw_scale range = {.min = INFINITY, .max = -INFINITY};
     for (size_t i = 0; i < n; i++) {
-        const size_t size = count_numbers(&maps[i]);
+        const size_t size = draw_count_numbers(&maps[i]);
         for (size_t j = 0; maps[i].data != NULL && j < size; j++) {
             if (isfinite(maps[i].data[j])) {
                 range.min = fmin(range.min, maps[i].data[j]);
@@ -60,7 +55,7 @@ static void narrow(struct draw_scale *range, const struct draw_map *maps, size_t
     size_t counts[SHEET_BINS] = {0}, all = 0;
     const double width = (range->max - range->min) / SHEET_BINS;
     for (size_t i = 0; i < n && width > 0; i++) {
-        const size_t size = count_numbers(&maps[i]);
+        const size_t size = draw_count_numbers(&maps[i]);
         for (size_t j = 0; maps[i].data != NULL && j < size; j++) {
             if (isfinite(maps[i].data[j])) {
                 const double bin = (maps[i].data[j] - range->min) / width;

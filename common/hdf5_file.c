@@ -99,12 +99,39 @@ int hdf5_check(const char *path)
     return LOOM_OK;
 }
 
+int hdf5_is_named(const struct dirent *entry)
+{
+    const char *const name = entry->d_name;
+    const size_t n = strlen(name);
+    return n > 3 && name[0] != '.' && strcmp(name + n - 3, ".h5") == 0;
+}
+
 /* ---- the driver of new files ---- */
+
+/* Where a new file goes. Its writer and HDF5 hold it together, for HDF5 may keep a file open that the writer is done
+ * with: because objects of it are open, or because closing it has failed. */
+struct hdf5_sink {
+    int fd;      /* of the durable file; -1: the writer is done with it, and what still comes goes nowhere */
+    int failure; /* errno of the first access that failed; 0: none has */
+    size_t holders; /* the last one frees it */
+};
+
+static void sink_release(struct hdf5_sink *self)
+{
+    if (--self->holders == 0) {
+        free(self);
+    }
+}
+
+static void sink_fail(struct hdf5_sink *self, int failure)
+{
+    self->failure = self->failure != 0 ? self->failure : failure;
+}
 
 /* What HDF5 calls a file of this driver. */
 struct driven {
     H5FD_t base; /* HDF5's own */
-    struct hdf5_new *self;
+    struct hdf5_sink *sink;
     haddr_t end;     /* of what HDF5 has given out */
     haddr_t written; /* end of what has been written */
 };
@@ -114,16 +141,18 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
     (void)name;
     (void)flags;
     (void)most;
-    struct hdf5_new *const *self = H5Pget_driver_info(access);
-    struct driven *file = self == NULL ? NULL : calloc(1, sizeof *file);
+    struct hdf5_sink *const *sink = H5Pget_driver_info(access);
+    struct driven *file = sink == NULL ? NULL : calloc(1, sizeof *file);
     if (file != NULL) {
-        file->self = *self;
+        file->sink = *sink;
+        file->sink->holders++;
     }
     return (H5FD_t *)file;
 }
 
 static herr_t driver_close(H5FD_t *file)
 {
+    sink_release(((struct driven *)file)->sink);
     free(file);
     return 0;
 }
@@ -159,11 +188,14 @@ static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t
 {
     (void)type;
     (void)transfer;
-    const int fd = ((const struct driven *)file)->self->durable->fd;
+    struct hdf5_sink *sink = ((const struct driven *)file)->sink;
     for (size_t got = 0; got < bytes;) {
-        ssize_t n = pread(fd, (char *)to + got, bytes - got, (off_t)(at + got));
+        ssize_t n = sink->fd < 0 ? 0 : pread(sink->fd, (char *)to + got, bytes - got, (off_t)(at + got));
         if (n < 0 && errno == EINTR) {
             continue;
+        }
+        if (n < 0) {
+            sink_fail(sink, errno);
         }
         if (n <= 0) {
             memset((char *)to + got, 0, bytes - got);
@@ -180,13 +212,13 @@ static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_
     (void)type;
     (void)transfer;
     struct driven *file = (struct driven *)base;
-    struct hdf5_new *self = file->self;
-    for (size_t put = 0; self->failure == 0 && put < bytes;) {
-        ssize_t n = pwrite(self->durable->fd, (const char *)from + put, bytes - put, (off_t)(at + put));
-        if (n >= 0) {
+    struct hdf5_sink *sink = file->sink;
+    for (size_t put = 0; sink->fd >= 0 && sink->failure == 0 && put < bytes;) {
+        ssize_t n = pwrite(sink->fd, (const char *)from + put, bytes - put, (off_t)(at + put));
+        if (n > 0) {
             put += (size_t)n;
-        } else if (errno != EINTR) {
-            self->failure = errno;
+        } else if (n == 0 || errno != EINTR) { /* 0: no reason given, and no progress to be had */
+            sink_fail(sink, n == 0 ? EIO : errno);
         }
     }
     file->written = at + bytes > file->written ? at + bytes : file->written;
@@ -199,9 +231,9 @@ static herr_t driver_truncate(H5FD_t *base, hid_t transfer, hbool_t closing)
     (void)transfer;
     (void)closing;
     struct driven *file = (struct driven *)base;
-    struct hdf5_new *self = file->self;
-    if (self->failure == 0 && ftruncate(self->durable->fd, (off_t)file->end) < 0) {
-        self->failure = errno;
+    struct hdf5_sink *sink = file->sink;
+    if (sink->fd >= 0 && sink->failure == 0 && ftruncate(sink->fd, (off_t)file->end) < 0) {
+        sink_fail(sink, errno);
     }
     file->written = file->end;
     return 0;
@@ -214,8 +246,8 @@ static const H5FD_class_t driver = {
 #endif
     .name = "loom",
     .maxaddr = (haddr_t)INT64_MAX,
-    .fc_degree = H5F_CLOSE_WEAK,
-    .fapl_size = sizeof(struct hdf5_new *),
+    .fc_degree = H5F_CLOSE_STRONG, /* what is still open of a file is closed with it */
+    .fapl_size = sizeof(struct hdf5_sink *),
     .open = driver_open,
     .close = driver_close,
     .query = driver_query,
@@ -228,56 +260,76 @@ static const H5FD_class_t driver = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
+/* Begin the file as HDF5 sees it; -1 if HDF5 cannot. */
+static int create_file(struct hdf5_new *self, hsize_t alignment)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE),
+          id = H5FDregister(&driver);
+    int failed = access < 0 || creation < 0 || id < 0 || H5Pset_driver(access, id, &self->sink) < 0 ||
+                 H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) < 0 ||
+                 H5Pset_obj_track_times(creation, 0) < 0; /* the same content gives the same file */
+    if (!failed && alignment > 1) {
+        failed = H5Pset_alignment(access, 1, alignment) < 0 || H5Pset_meta_block_size(access, 0) < 0 ||
+                 H5Pset_small_data_block_size(access, 0) < 0;
+    }
+    if (!failed) {
+        self->file = H5Fcreate(self->durable->path, H5F_ACC_TRUNC, creation, access);
+    }
+    hdf5_release(&creation);
+    hdf5_release(&access);
+    hdf5_release(&id);
+    return self->file < 0 ? -1 : 0;
+}
+
 int hdf5_new_begin(struct hdf5_new *self, struct durable_file *durable, hsize_t alignment)
 {
     hdf5_quiet();
-    *self = (struct hdf5_new){HDF5_NONE, durable, 0};
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = HDF5_NONE, id = H5FDregister(&driver);
-    if (access < 0 || id < 0 || H5Pset_driver(access, id, &self) < 0 ||
-        H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) < 0) {
-        goto fail;
+    *self = (struct hdf5_new){HDF5_NONE, durable, calloc(1, sizeof *self->sink)};
+    if (self->sink == NULL) {
+        return error_set(LOOM_EINTERNAL, "out of memory while beginning the file %s", durable->path);
     }
-    if (alignment > 1 &&
-        (H5Pset_alignment(access, 1, alignment) < 0 || H5Pset_meta_block_size(access, 0) < 0 ||
-         H5Pset_small_data_block_size(access, 0) < 0)) {
-        goto fail;
+    *self->sink = (struct hdf5_sink){.fd = durable->fd, .holders = 1};
+    if (create_file(self, alignment) < 0) {
+        int status = hdf5_fail(LOOM_EINTERNAL, "cannot begin the file %s", durable->path);
+        status = hdf5_new_reason(self, status);
+        hdf5_new_abandon(self);
+        return status;
     }
-    creation = H5Pcreate(H5P_FILE_CREATE);
-    if (creation < 0 || H5Pset_obj_track_times(creation, 0) < 0) { /* the same content gives the same file */
-        goto fail;
-    }
-    self->file = H5Fcreate(durable->path, H5F_ACC_TRUNC, creation, access);
-    if (self->file < 0) {
-        goto fail;
-    }
-    hdf5_release(&creation);
-    hdf5_release(&access);
-    hdf5_release(&id);
     return LOOM_OK;
-fail:
-    hdf5_fail(LOOM_EINTERNAL, "cannot begin the file %s", durable->path);
-    hdf5_release(&creation);
-    hdf5_release(&access);
-    hdf5_release(&id);
-    return LOOM_EINTERNAL;
+}
+
+int hdf5_new_reason(const struct hdf5_new *self, int status)
+{
+    return status == LOOM_OK || self->sink == NULL || self->sink->failure == 0
+               ? status
+               : error_set(LOOM_EIO, "cannot write the file %s: %s", self->durable->path,
+                           strerror(self->sink->failure));
 }
 
 int hdf5_new_finish(struct hdf5_new *self)
 {
     hid_t file = self->file;
+    int status = LOOM_OK;
     self->file = HDF5_NONE;
     if (H5Fclose(file) < 0) {
-        return hdf5_fail(LOOM_EINTERNAL, "cannot finish the file %s", self->durable->path);
+        status = hdf5_fail(LOOM_EINTERNAL, "cannot finish the file %s", self->durable->path);
+    } else if (self->sink->failure != 0 || self->sink->holders > 1) { /* HDF5 has not closed it */
+        status =
+            error_set(LOOM_EINTERNAL, "cannot finish the file %s: it is still in use", self->durable->path);
     }
-    return self->failure == 0 ? LOOM_OK
-                              : error_set(LOOM_EIO, "cannot write the file %s: %s", self->durable->path,
-                                          strerror(self->failure));
+    status = hdf5_new_reason(self, status);
+    hdf5_new_abandon(self);
+    return status;
 }
 
 void hdf5_new_abandon(struct hdf5_new *self)
 {
     if (self->file >= 0) {
         H5Fclose(self->file);
+    }
+    if (self->sink != NULL) {
+        self->sink->fd = -1;
+        sink_release(self->sink);
     }
     *self = HDF5_NEW_NONE;
 }

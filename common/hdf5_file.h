@@ -9,6 +9,7 @@
 #ifndef LOOM_COMMON_HDF5_FILE_H
 #define LOOM_COMMON_HDF5_FILE_H
 
+#include <dirent.h>
 #include <hdf5.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,20 +36,29 @@ int hdf5_allow_left(hid_t access) LOOM_MUST_CHECK;
 /* Whether `path` can be read (LOOM_EIO) and is an HDF5 file at all (LOOM_EDATA). */
 int hdf5_check(const char *path) LOOM_MUST_CHECK;
 
+/* Whether an entry of a folder is called NAME.h5 and is not hidden: a filter for scandir(). */
+int hdf5_is_named(const struct dirent *entry);
+
 /* A new file that is being written. */
 struct hdf5_new {
     hid_t file;                   /* to be filled; HDF5_NONE: none */
     struct durable_file *durable; /* where it goes; borrowed */
-    int failure;                  /* errno of the first write that failed; 0: none has */
+    struct hdf5_sink *sink;       /* what HDF5 writes to; owned, as far as HDF5 does not hold it too */
 };
 
-#define HDF5_NEW_NONE ((struct hdf5_new){HDF5_NONE, NULL, 0})
+#define HDF5_NEW_NONE ((struct hdf5_new){HDF5_NONE, NULL, NULL})
 
 /* Begin to write an HDF5 file, in the newest format of HDF5 1.10, to the durable file, which is empty and outlives
- * *self; *self must stay where it is. alignment: every object of the file starts at a multiple of it; 1: none. */
+ * *self. alignment: every object of the file starts at a multiple of it; 1: none. LOOM_EIO if it cannot be written;
+ * on failure there is nothing to abandon. */
 int hdf5_new_begin(struct hdf5_new *self, struct durable_file *durable, hsize_t alignment) LOOM_MUST_CHECK;
 
-/* Close it; LOOM_EIO if a write has failed. What is left to do is durable_file_commit. */
+/* The status of something that was done with the file: a failure is LOOM_EIO with the system's reason if reading or
+ * writing the file has failed, for that is why HDF5 found something wrong; else it stays as it is. */
+int hdf5_new_reason(const struct hdf5_new *self, int status) LOOM_MUST_CHECK;
+
+/* Close it and all objects of it that are open; LOOM_EIO if a write has failed. What is left to do is
+ * durable_file_commit. *self is HDF5_NEW_NONE then, also on failure. */
 int hdf5_new_finish(struct hdf5_new *self) LOOM_MUST_CHECK;
 
 /* Forget it; harmless on HDF5_NEW_NONE and when repeated. */

@@ -165,6 +165,7 @@ int layer_write(struct layer_writer *self, const char *name, enum layer_dtype dt
     goto done;
 fail:
     status = hdf5_fail(LOOM_EINTERNAL, "cannot write the dataset %s of %s", name, self->file.path);
+    status = hdf5_new_reason(&self->hdf5, status);
 done:
     hdf5_release(&dataset);
     hdf5_release(&creation);
@@ -174,22 +175,23 @@ done:
 
 int layer_write_text(struct layer_writer *self, const char *name, const char *text)
 {
-    return hdf5_write_text(self->hdf5.file, self->file.path, name, text);
+    return hdf5_new_reason(&self->hdf5, hdf5_write_text(self->hdf5.file, self->file.path, name, text));
 }
 
 int layer_write_integer(struct layer_writer *self, const char *name, int64_t value)
 {
-    return hdf5_write_integer(self->hdf5.file, self->file.path, name, value);
+    return hdf5_new_reason(&self->hdf5, hdf5_write_integer(self->hdf5.file, self->file.path, name, value));
 }
 
 int layer_write_real(struct layer_writer *self, const char *name, double value)
 {
-    return hdf5_write_real(self->hdf5.file, self->file.path, name, value);
+    return hdf5_new_reason(&self->hdf5, hdf5_write_real(self->hdf5.file, self->file.path, name, value));
 }
 
 int layer_write_integers(struct layer_writer *self, const char *name, const int64_t *values, size_t n)
 {
-    return hdf5_write_integers(self->hdf5.file, self->file.path, name, values, n);
+    return hdf5_new_reason(&self->hdf5,
+                           hdf5_write_integers(self->hdf5.file, self->file.path, name, values, n));
 }
 
 int layer_writer_commit(struct layer_writer **self_p)

@@ -37,6 +37,10 @@ void load_add_wait(struct load *self, enum load_wait wait, int64_t us);
  * stands). Naps since the last call count as waiting for input. A frame before that of the beginning has rate 0. */
 void load_measure(struct load *self, uint64_t frame);
 
+/* This process was stopped (Ctrl-Z) and goes on: the interval says nothing, and what was measured before it stands. May
+ * be called by a signal handler. */
+void load_note_stop(void);
+
 /* A hook has slept on purpose, for so long. Kept for the process, in which one thread runs the hooks. */
 void load_note_nap(int64_t us);
 

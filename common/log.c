@@ -206,18 +206,17 @@ void log_error(const char *format, ...)
     va_end(arguments);
 }
 
-/* A share, as precise as it is worth. */
-static void write_share(FILE *out, const char *name, double value)
+void log_json_share(FILE *out, const char *name, double value)
 {
     fprintf(out, isfinite(value) ? ",\"%s\":%.4f" : ",\"%s\":null", name, value);
 }
 
-static void write_shares(FILE *out, const struct log_shares *shares)
+void log_json_shares(FILE *out, const struct log_shares *shares)
 {
-    write_share(out, "computing", shares->computing);
-    write_share(out, "waiting_input", shares->waiting_input);
-    write_share(out, "waiting_output", shares->waiting_output);
-    write_share(out, "cpu", shares->cpu);
+    log_json_share(out, "computing", shares->computing);
+    log_json_share(out, "waiting_input", shares->waiting_input);
+    log_json_share(out, "waiting_output", shares->waiting_output);
+    log_json_share(out, "cpu", shares->cpu);
 }
 
 static void write_queue(FILE *out, const struct log_queue *queue)
@@ -250,7 +249,7 @@ void log_progress(const struct log_progress *progress)
         fprintf(out, ",\"pass\":%ju,\"passes\":%ju,\"rate\":", (uintmax_t)progress->pass,
                 (uintmax_t)progress->passes);
         write_number(out, progress->rate);
-        write_shares(out, &progress->shares);
+        log_json_shares(out, &progress->shares);
         write_queue(out, &progress->queue);
     } else {
         fprintf(out, "%s: frame %ju", log_stage, (uintmax_t)progress->frame);
@@ -269,7 +268,7 @@ void log_alive(const struct log_shares *shares)
     size_t size = 0;
     FILE *out = log_as_json ? line_open(&text, &size, "alive") : NULL;
     if (out != NULL) {
-        write_shares(out, shares);
+        log_json_shares(out, shares);
         line_close(out, &text, &size);
     }
 }

@@ -4,7 +4,7 @@
  * progress from them and keeps them in log.jsonl and metrics.jsonl. Every JSON line is one object with "time"
  * (RFC 3339, UTC), "stage" (the name in the run) and "event":
  *     log       level (info, notice, warning, error), message
- *     progress  frame (frames done), frames (in all, null: no end), pass (from 1), passes, rate (frames/s),
+ *     progress  when it begins, and then about twice a second: frame (frames done), frames (in all, null: no end), pass (from 1), passes, rate (frames/s),
  *               computing, waiting_input, waiting_output, cpu (struct log_shares), queue (struct log_queue),
  *               metrics
  *     alive     the same shares: all that a stage has to tell that only looks
@@ -64,6 +64,10 @@ void log_pass(uint64_t pass, const struct metric *metrics, size_t n_metrics);
 
 /* Write text as a JSON string, quotes included, to a stdio stream; invalid UTF-8 becomes U+FFFD. */
 void log_json_string(FILE *out, const char *text);
+
+/* Write ,"name":0.1234 (a share, as precise as it is worth; null for what is not finite), or the four of them. */
+void log_json_share(FILE *out, const char *name, double value);
+void log_json_shares(FILE *out, const struct log_shares *shares);
 
 /* Write text of any origin for a person, on one line: valid UTF-8 as it is, control characters and all other
  * bytes as \n, \t or \xHH. */

@@ -18,6 +18,7 @@
 struct movie {
     enum movie_form form;
     double rate;
+    unsigned delay[2];       /* of a frame of an APNG, seconds as a fraction: numerator, denominator */
     const uint32_t *palette; /* NULL: none */
     struct durable_file file;
     bool has_file;
@@ -29,6 +30,22 @@ struct movie {
     uint8_t *packed;           /* a chunk's data; owned */
     size_t rows_bytes, packed_bytes;
 };
+
+/* The fraction of two 16-bit numbers that is nearest to 1 / rate, in its shortest form. */
+static void choose_delay(unsigned delay[2], double rate)
+{
+    double nearest = INFINITY;
+    for (unsigned numerator = 1; numerator <= UINT16_MAX && numerator * rate < UINT16_MAX + 0.5;
+         numerator++) {
+        const double exact = numerator * rate, denominator = fmax(round(exact), 1);
+        const double off = fabs(denominator - exact) / exact;
+        if (off < nearest - 1e-12) {
+            nearest = off;
+            delay[0] = numerator;
+            delay[1] = (unsigned)denominator;
+        }
+    }
+}
 
 int movie_new(struct movie **self_p, const char *path, enum movie_form form, double rate,
               const uint32_t *palette)
@@ -45,6 +62,7 @@ int movie_new(struct movie **self_p, const char *path, enum movie_form form, dou
     }
     self->form = form;
     self->rate = rate;
+    choose_delay(self->delay, rate);
     self->palette = palette;
     self->path = strdup(path != NULL ? path : "standard output");
     int status = self->path == NULL ? error_set(LOOM_EINTERNAL, "no memory for a movie") : LOOM_OK;
@@ -224,9 +242,8 @@ static int add_apng(struct movie *self, const uint8_t *pixels)
     put_u32(control + 8, box.bottom - box.top);
     put_u32(control + 12, box.left);
     put_u32(control + 16, box.top);
-    const bool quick = self->rate > 65; /* the delay is a fraction of two 16-bit numbers */
-    put_u16(control + 20, quick ? 1 : (unsigned)lround(fmin(1000 / self->rate, 65535)));
-    put_u16(control + 22, quick ? (unsigned)lround(self->rate) : 1000);
+    put_u16(control + 20, self->delay[0]);
+    put_u16(control + 22, self->delay[1]);
     int status = put_chunk(self, "fcTL", control, sizeof control);
     const size_t bytes = compress_part(self, pixels, &box);
     if (status == LOOM_OK && bytes == 0) {

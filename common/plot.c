@@ -1,6 +1,7 @@
 /* See plot.h. */
 #include "plot.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -39,9 +40,15 @@ unsigned plot_colour(size_t style)
     return okabe_ito[style % (sizeof okabe_ito / sizeof *okabe_ito)];
 }
 
+/* Half of what an axis spans: the whole may be more than a double holds. */
+static double half_span(const struct plot_axis *axis)
+{
+    return axis->high / 2 - axis->low / 2;
+}
+
 static void linear_ticks(struct plot_axis *axis)
 {
-    const double rough = (axis->high - axis->low) / 5, unit = pow(10, floor(log10(rough)));
+    const double rough = half_span(axis) / 2.5, unit = pow(10, floor(log10(rough)));
     const double step = rough / unit > 5   ? 10 * unit
                         : rough / unit > 2 ? 5 * unit
                         : rough / unit > 1 ? 2 * unit
@@ -81,20 +88,21 @@ struct plot_axis plot_axis_of(double min, double max, enum plot_scale scale)
     struct plot_axis axis = {.log = min > 0 &&
                                     (scale == PLOT_LOG || (scale == PLOT_AUTO && max / min >= LOG_RATIO))};
     if (axis.log) {
-        const double room = fmax(pow(max / min, 0.04), 1.05);
-        axis.low = fmax(min / room, 1e-300);
-        axis.high = max * room;
+        const double room = fmax(pow(10, 0.04 * (log10(max) - log10(min))), 1.05);
+        axis.low = fmax(min / room, DBL_MIN);
+        axis.high = fmin(max * room, DBL_MAX);
         log_ticks(&axis);
         return axis;
     }
-    if (!(max - min > 1e-9 * fmax(fabs(min), fabs(max)))) { /* all alike */
-        const double around = max != 0 ? 0.1 * fabs(max) : 1;
-        axis.low = min - around;
-        axis.high = max + around;
+    const double half = max / 2 - min / 2;
+    if (!(half > fmax(0.5e-9 * fmax(fabs(min), fabs(max)), DBL_MIN))) { /* all alike */
+        const double around = max != 0 ? fmax(0.1 * fabs(max), 10 * DBL_MIN) : 1;
+        axis.low = fmax(min - around, -DBL_MAX);
+        axis.high = fmin(max + around, DBL_MAX);
     } else {
-        const double room = 0.04 * (max - min);
-        axis.low = min >= 0 && min < FROM_ZERO * max ? 0 : min - room;
-        axis.high = max + room;
+        const double room = 0.08 * half;
+        axis.low = min >= 0 && min < FROM_ZERO * max ? 0 : fmax(min - room, -DBL_MAX);
+        axis.high = fmin(max + room, DBL_MAX);
     }
     linear_ticks(&axis);
     return axis;
@@ -118,13 +126,13 @@ static void write_power(char text[32], double value)
 
 void plot_tick(char text[32], const struct plot_axis *axis, size_t i)
 {
-    const double value = axis->ticks[i], size = fabs(value), span = fabs(axis->high - axis->low);
+    const double value = axis->ticks[i], size = fabs(value);
     const char *sign = value < 0 ? "−" : "";
     if (axis->log && (size < 0.00099 || size > 10001)) {
         write_power(text, size);
     } else if (axis->log && size < 1000) {
         snprintf(text, 32, "%.6g", size);
-    } else if (size < span * 1e-9) {
+    } else if (size < half_span(axis) * 2e-9) {
         snprintf(text, 32, "0");
     } else if (size >= 1000 && size < 1e6 && fabs(fmod(size + 0.5, 1) - 0.5) < 1e-6) {
         const long whole = lround(size);
@@ -140,8 +148,8 @@ void plot_tick(char text[32], const struct plot_axis *axis, size_t i)
 
 double plot_place(const struct plot_axis *axis, double value)
 {
-    return axis->log ? log(value / axis->low) / log(axis->high / axis->low)
-                     : (value - axis->low) / (axis->high - axis->low);
+    return axis->log ? (log(value) - log(axis->low)) / (log(axis->high) - log(axis->low))
+                     : (value / 2 - axis->low / 2) / half_span(axis);
 }
 
 /* The range of the series: what x or y they have. {INFINITY, -INFINITY} if there is none. */
@@ -157,15 +165,37 @@ static void extend(struct range *range, double value)
     }
 }
 
-static struct range range_of_y(const struct plot_panel *panel)
+/* Whether a value has a place in its panel: 0 and less have none on an axis that must be logarithmic. */
+static bool has_place(double value, enum plot_scale scale)
+{
+    return isfinite(value) && (scale != PLOT_LOG || value > 0);
+}
+
+static struct range range_of_y(const struct plot_panel *panel, enum plot_scale scale)
 {
     struct range range = {INFINITY, -INFINITY};
     for (size_t s = 0; s < panel->n; s++) {
         for (size_t i = 0; i < panel->series[s].n; i++) {
-            extend(&range, panel->series[s].y[i]);
+            if (has_place(panel->series[s].y[i], scale)) {
+                extend(&range, panel->series[s].y[i]);
+            }
         }
     }
     return range;
+}
+
+size_t plot_count_left_out(const struct plot *plot)
+{
+    size_t n = 0;
+    for (size_t p = 0; p < plot->n; p++) {
+        for (size_t s = 0; s < plot->panels[p].n; s++) {
+            const struct plot_series *series = &plot->panels[p].series[s];
+            for (size_t i = 0; i < series->n; i++) {
+                n += isfinite(series->y[i]) && !has_place(series->y[i], plot->scale);
+            }
+        }
+    }
+    return n;
 }
 
 static struct range range_of_x(const struct plot *plot)
@@ -285,7 +315,7 @@ static size_t legend(struct image *image, size_t left, size_t top, size_t width,
 /* Width of the widest tick of a panel. */
 static size_t ticks_width(const struct plot_panel *panel, enum plot_scale scale, struct text *text)
 {
-    const struct range range = range_of_y(panel);
+    const struct range range = range_of_y(panel, scale);
     size_t widest = 0;
     if (range.min > range.max) {
         return 0;
@@ -391,13 +421,13 @@ static void paint_axes(struct image *image, size_t left, size_t top, const struc
 }
 
 static void paint_curve(struct ink *ink, const struct page *page, const struct plot_axis *y,
-                        const struct plot_series *series)
+                        const struct plot_series *series, enum plot_scale scale)
 {
     const size_t every = series->n / MARKERS_MAX + 1;
     double last_x = 0, last_y = 0;
     bool drawing = false;
     for (size_t i = 0; i < series->n; i++) {
-        if (!isfinite(series->y[i]) || (y->log && !(series->y[i] > 0))) {
+        if (!has_place(series->y[i], scale)) {
             drawing = false;
             continue;
         }
@@ -438,7 +468,7 @@ static void paint_panel(struct image *image, size_t left, size_t top, const stru
                         const struct plot *plot, size_t p, struct ink *ink, struct text *text)
 {
     const struct plot_panel *panel = &plot->panels[p];
-    const struct range range = range_of_y(panel);
+    const struct range range = range_of_y(panel, plot->scale);
     const struct plot_axis y = range.min > range.max ? (struct plot_axis){.high = 1}
                                                      : plot_axis_of(range.min, range.max, plot->scale);
     const bool lowest = p + page->columns >= plot->n;                        /* nothing stands below it */
@@ -449,10 +479,11 @@ static void paint_panel(struct image *image, size_t left, size_t top, const stru
     }
     paint_axes(image, left, top, page, &y, lowest, plot->x_label, text);
     if (range.min > range.max) {
-        text_draw(text, image, left + LABEL, top + AREA_HEIGHT / 2, "no values", LABEL, SUBDUED);
+        text_draw(text, image, left + LABEL, top + AREA_HEIGHT / 2,
+                  plot->scale == PLOT_LOG ? "no values above 0" : "no values", LABEL, SUBDUED);
     }
     for (size_t s = 0; s < panel->n; s++) {
-        paint_curve(ink, page, &y, &panel->series[s]);
+        paint_curve(ink, page, &y, &panel->series[s], plot->scale);
         ink_apply(ink, image, (long)left - MARGIN, (long)top - MARGIN, plot_colour(panel->series[s].style));
     }
 }

@@ -25,7 +25,8 @@ struct plot_series {
     size_t style; /* colour and marker: the same number, the same look */
 };
 
-enum plot_scale { PLOT_AUTO, PLOT_LINEAR, PLOT_LOG }; /* auto: logarithmic where the range asks for it */
+/* auto: logarithmic where the range asks for it and all values are above 0; log: always, without those that are not */
+enum plot_scale { PLOT_AUTO, PLOT_LINEAR, PLOT_LOG };
 
 struct plot_panel {
     const char *title; /* what y is */
@@ -59,6 +60,10 @@ double plot_place(const struct plot_axis *axis, double value);
 
 /* The colour 0xRRGGBB of a style. */
 unsigned plot_colour(size_t style);
+
+/* How many finite values are not drawn: those of 0 and less where the axes are to be logarithmic. Who sees the plot
+ * must be told. */
+size_t plot_count_left_out(const struct plot *plot);
 
 /* The plot on a white page. text may be NULL: no letters. LOOM_EINTERNAL if memory runs out, LOOM_EDATA if it would
  * be larger than a picture may be. */

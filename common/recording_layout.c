@@ -272,7 +272,7 @@ int recording_create(const char *path, const struct stream_info *streams, size_t
     }
     status = hdf5_new_begin(&hdf5, &file, RECORDING_ALIGNMENT);
     if (status == LOOM_OK) {
-        status = create_root(hdf5.file, path, streams, n_streams, first, text);
+        status = hdf5_new_reason(&hdf5, create_root(hdf5.file, path, streams, n_streams, first, text));
     }
     if (status == LOOM_OK) {
         status = hdf5_new_finish(&hdf5);

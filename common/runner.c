@@ -73,7 +73,11 @@ int runner_wait(struct runner *self, int64_t timeout_ms)
         }
     }
     for (size_t i = 0; i < self->options.n_inputs; i++) {
-        items[n++] = (zmq_pollitem_t){.socket = consumer_socket(self->consumers[i]), .events = ZMQ_POLLIN};
+        if (!self->no_room ||
+            !consumer_is_full(self->consumers[i])) { /* else it would wake us again and again */
+            items[n++] =
+                (zmq_pollitem_t){.socket = consumer_socket(self->consumers[i]), .events = ZMQ_POLLIN};
+        }
     }
     for (size_t i = 0; i < self->options.n_taps; i++) {
         items[n++] = (zmq_pollitem_t){.socket = self->taps[i].socket, .events = ZMQ_POLLIN};
@@ -115,6 +119,12 @@ static void request_stop(int signal_number)
     stop_requested = 1;
 }
 
+static void go_on(int signal_number)
+{
+    (void)signal_number;
+    load_note_stop();
+}
+
 bool runner_stop_requested(void)
 {
     return stop_requested != 0;
@@ -124,9 +134,12 @@ void runner_handle_signals(void)
 {
     struct sigaction stop_action = {.sa_handler = request_stop};
     struct sigaction ignore_action = {.sa_handler = SIG_IGN};
+    struct sigaction go_on_action = {.sa_handler = go_on, .sa_flags = SA_RESTART};
     sigemptyset(&stop_action.sa_mask);
+    sigemptyset(&go_on_action.sa_mask);
     sigaction(SIGINT, &stop_action, NULL);
     sigaction(SIGTERM, &stop_action, NULL);
     sigaction(SIGHUP, &stop_action, NULL);
+    sigaction(SIGCONT, &go_on_action, NULL);
     sigaction(SIGPIPE, &ignore_action, NULL); /* a write says EPIPE instead */
 }

@@ -117,6 +117,9 @@ int runner_pump_taps(struct runner *self) LOOM_MUST_CHECK;
  * last one. */
 int runner_show_weights(struct runner *self, bool pass_ended) LOOM_MUST_CHECK;
 
+/* For the launcher: a line that says where it begins, with shares that are not known yet. */
+void runner_report_begin(struct runner *self);
+
 /* A progress line, if one is due or `now`. */
 void runner_report_progress(struct runner *self, bool now);
 

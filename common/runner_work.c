@@ -22,15 +22,30 @@ static uint64_t passes_of(const struct stream_info *info)
     return info->total == UINT64_MAX ? 0 : info->pass == 0 ? 1 : (info->total + info->pass - 1) / info->pass;
 }
 
-/* Frames done; of a stage with several inputs, of the one that is least far and has not ended. */
+/* The stream by which a stage's progress is told: of several inputs, the one that ends last. */
+static const struct stream_info *longest_stream(const struct runner *self)
+{
+    const struct stream_info *longest = self->options.n_inputs > 0 ? &self->infos[0] : &self->output;
+    for (size_t i = 1; i < self->options.n_inputs; i++) {
+        longest = self->infos[i].total > longest->total ? &self->infos[i] : longest;
+    }
+    return longest;
+}
+
+/* Frames done: of several inputs, of the one that is least far and has not ended; of the one that went furthest if all
+ * have. */
 static uint64_t frames_done(const struct runner *self)
 {
-    uint64_t least = runner_is_source(self) ? runner_position(self) : self->infos[0].total;
+    uint64_t least = UINT64_MAX, most = 0;
+    if (runner_is_source(self)) {
+        return runner_position(self);
+    }
     for (size_t i = 0; i < self->options.n_inputs; i++) {
         uint64_t position = consumer_position(self->consumers[i]);
+        most = position > most ? position : most;
         least = position < least && !consumer_ended(self->consumers[i]) ? position : least;
     }
-    return least;
+    return least < UINT64_MAX ? least : most;
 }
 
 static struct log_queue queue_of(struct runner *self)
@@ -46,32 +61,19 @@ static struct log_queue queue_of(struct runner *self)
     return queue;
 }
 
-static void report_alive(struct runner *self)
+/* The line, with the load as it was measured last. */
+static void tell_progress(struct runner *self)
 {
-    if (self->options.log == LOG_JSON) {
-        load_measure(&self->load, 0);
-        log_alive(&self->load.shares);
-    }
-}
-
-void runner_report_progress(struct runner *self, bool now)
-{
-    int64_t ms = clock_ms(), due = self->options.log == LOG_JSON ? PROGRESS_JSON_MS : PROGRESS_TEXT_MS;
-    if (!now && (self->drained || ms - self->progress_ms < due)) {
-        return;
-    }
-    self->progress_ms = ms;
     if (runner_is_viewer(self)) {
-        report_alive(self);
+        log_alive(&self->load.shares);
         return;
     }
     struct metric metrics[STREAM_METRICS_MAX];
     size_t n =
         self->stage->progress == NULL ? 0 : self->stage->progress(&self->context, self->state, metrics);
-    const struct stream_info *info = self->options.n_inputs > 0 ? &self->infos[0] : &self->output;
+    const struct stream_info *info = longest_stream(self);
     uint64_t frame = frames_done(self);
     uint64_t done = info->pass == 0 ? 0 : frame / info->pass, passes = passes_of(info);
-    load_measure(&self->load, frame);
     struct log_progress progress = {.frame = frame,
                                     .frames = info->total == UINT64_MAX ? 0 : info->total,
                                     .pass = done < passes ? done + 1 : passes,
@@ -82,6 +84,23 @@ void runner_report_progress(struct runner *self, bool now)
                                     .metrics = metrics,
                                     .n_metrics = n};
     log_progress(&progress);
+}
+
+void runner_report_begin(struct runner *self)
+{
+    if (self->options.log == LOG_JSON) {
+        tell_progress(self);
+    }
+}
+
+void runner_report_progress(struct runner *self, bool now)
+{
+    int64_t ms = clock_ms(), due = self->options.log == LOG_JSON ? PROGRESS_JSON_MS : PROGRESS_TEXT_MS;
+    if (now || (!self->drained && ms - self->progress_ms >= due)) {
+        self->progress_ms = ms;
+        load_measure(&self->load, runner_is_viewer(self) ? 0 : frames_done(self));
+        tell_progress(self);
+    }
 }
 
 int runner_show_weights(struct runner *self, bool pass_ended)

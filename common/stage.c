@@ -196,6 +196,7 @@ static int run(struct runner *self)
     if (self->output.body[0] != '\0') {
         log_info("computes with body '%s'", self->output.body);
     }
+    runner_report_begin(self);
     status = run_loop(self);
     if (status == 0 && runner_is_source(self)) { /* the others tell when they drain */
         runner_report_progress(self, true);

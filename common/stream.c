@@ -51,6 +51,13 @@ uint64_t stream_block_end(const struct stream_info *info, uint64_t seq, uint64_t
     return info->total - seq < n ? info->total : seq + n;
 }
 
+bool stream_same_form(const struct stream_info *a, const struct stream_info *b)
+{
+    return strcmp(a->id, b->id) == 0 && a->kind == b->kind && a->dtype == b->dtype &&
+           a->height == b->height && a->width == b->width && a->winners == b->winners &&
+           a->grid_x == b->grid_x && a->grid_y == b->grid_y && a->at == b->at;
+}
+
 const char *stream_kind_name(enum stream_kind kind)
 {
     switch (kind) {

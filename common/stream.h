@@ -59,6 +59,9 @@ struct stream_field {
 /* The fields of a stream, in the order of struct block's `fields`; returns how many (<= STREAM_FIELDS_MAX). */
 size_t stream_fields(const struct stream_info *info, struct stream_field fields[STREAM_FIELDS_MAX]);
 
+/* Whether both describe the same stream (id), and rows of the one have the type and shape of rows of the other. */
+bool stream_same_form(const struct stream_info *a, const struct stream_info *b);
+
 const char *stream_kind_name(enum stream_kind kind);
 
 /* Blocks of `step` frames are cut at multiples of step within a pass, at the end of the pass and of the stream: the

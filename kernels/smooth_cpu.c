@@ -8,6 +8,7 @@
 #include "invariant_cpu.h"
 #include "lanes.h"
 #include "memory.h"
+#include "subnormal.h"
 
 #define PRECISION 1e-10F
 
@@ -193,10 +194,10 @@ static void remember(struct layer *self, size_t count)
     self->count_1 = count;
 }
 
-static int smooth_run(void *layer, float *activations, float *residual, const uint32_t *index,
-                      const float *value, size_t k, size_t n, bool learn)
+__attribute__((noinline)) static void run_steps(struct layer *self, float *activations, float *residual,
+                                                const uint32_t *index, const float *value, size_t k, size_t n,
+                                                bool learn)
 {
-    struct layer *self = layer;
     const float rate = learn ? (float)self->config.reconstruction_rate : 0;
     for (size_t t = 0; t < n; t++) {
         size_t count = columns_active_cpu(self->index, self->value, index + t * k, value + t * k, k);
@@ -209,6 +210,14 @@ static int smooth_run(void *layer, float *activations, float *residual, const ui
         memcpy(activations + t * self->M, self->io, self->M * sizeof *activations);
         remember(self, count);
     }
+}
+
+static int smooth_run(void *layer, float *activations, float *residual, const uint32_t *index,
+                      const float *value, size_t k, size_t n, bool learn)
+{
+    const uint64_t mode = subnormal_flush();
+    run_steps(layer, activations, residual, index, value, k, n, learn);
+    subnormal_restore(mode);
     return KERNEL_OK;
 }
 

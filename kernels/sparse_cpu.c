@@ -19,6 +19,7 @@
 #include "lateral.h"
 #include "memory.h"
 #include "sparse_body.h"
+#include "subnormal.h"
 #include "team.h"
 #include "winners.h"
 
@@ -370,23 +371,31 @@ static void encode_block(void *context, size_t part, size_t thread)
     finish_block(run, desk, part * DRIVE_FRAMES, false);
 }
 
-static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
-                   bool learn)
+/* Learn from, or encode, all frames. */
+__attribute__((noinline)) static void run_blocks(struct run *run, bool learn)
 {
-    struct layer *self = layer;
-    struct run run = {self, index, value, residual, frames, n};
-    for (size_t t = 0; learn && t < n; t += DRIVE_FRAMES) {
-        take_block(&run, &self->desks[0], t);
+    struct layer *self = run->layer;
+    for (size_t t = 0; learn && t < run->n; t += DRIVE_FRAMES) {
+        take_block(run, &self->desks[0], t);
         self->changed.count = 0;
-        team_run(self->team, train_tile, &run, tiles(self));
-        finish_block(&run, &self->desks[0], t, true);
+        team_run(self->team, train_tile, run, tiles(self));
+        finish_block(run, &self->desks[0], t, true);
     }
     if (!learn) {
         for (size_t tile = 0; tile < tiles(self); tile++) {
             refresh_tile(self, tile);
         }
-        team_run(self->team, encode_block, &run, (n + DRIVE_FRAMES - 1) / DRIVE_FRAMES);
+        team_run(self->team, encode_block, run, (run->n + DRIVE_FRAMES - 1) / DRIVE_FRAMES);
     }
+}
+
+static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
+                   bool learn)
+{
+    struct run run = {layer, index, value, residual, frames, n};
+    const uint64_t mode = subnormal_flush();
+    run_blocks(&run, learn);
+    subnormal_restore(mode);
     return KERNEL_OK;
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "memory.h"
+#include "subnormal.h"
 
 struct helper {
     struct team *team;
@@ -46,6 +47,7 @@ static void *help(void *argument)
     struct team *self = helper->team;
     const size_t thread = (size_t)(helper - self->helpers) + 1;
     uint64_t done = 0;
+    (void)subnormal_flush(); /* as who gives out the tasks does: no result may depend on who does a part */
     pthread_mutex_lock(&self->lock);
     for (;;) {
         while (!self->over && (!self->open || self->round == done)) {

@@ -1,6 +1,7 @@
 /* A few threads that share work out among themselves: parts of a task, in no given order.
  *
- * Whoever is free takes the next part, so a task must not care who does which. Between tasks the threads sleep. */
+ * Whoever is free takes the next part, so a task must not care who does which. Between tasks the threads sleep. They
+ * count subnormal numbers as 0 (subnormal.h), as callers with float work do. */
 #ifndef LOOM_KERNELS_TEAM_H
 #define LOOM_KERNELS_TEAM_H
 

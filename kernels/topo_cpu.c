@@ -36,6 +36,7 @@
 #include "lanes.h"
 #include "lateral.h"
 #include "memory.h"
+#include "subnormal.h"
 #include "vector.h"
 
 #define PRECISION 1e-10F
@@ -505,13 +506,21 @@ static void step(struct layer *self, float *activation, float *residual, const u
     memcpy(activation, self->io, self->M * sizeof *activation);
 }
 
-static int topo_run(void *layer, float *activations, float *residual, const uint32_t *index,
-                    const float *value, size_t k, size_t n, bool learn)
+__attribute__((noinline)) static void run_steps(struct layer *self, float *activations, float *residual,
+                                                const uint32_t *index, const float *value, size_t k, size_t n,
+                                                bool learn)
 {
-    struct layer *self = layer;
     for (size_t t = 0; t < n; t++) {
         step(self, activations + t * self->M, residual + 2 * t, index + t * k, value + t * k, k, learn);
     }
+}
+
+static int topo_run(void *layer, float *activations, float *residual, const uint32_t *index,
+                    const float *value, size_t k, size_t n, bool learn)
+{
+    const uint64_t mode = subnormal_flush();
+    run_steps(layer, activations, residual, index, value, k, n, learn);
+    subnormal_restore(mode);
     return KERNEL_OK;
 }
 

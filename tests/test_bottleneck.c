@@ -251,6 +251,14 @@ static void test_the_whole_run_is_reviewed(void **state)
         run.found.sentence,
         "topo limited the run: it computed 90 % of the time; window, sparse and tape waited for it.");
     assert_string_equal(run.found.gauge->name, "topo");
+    run.gauges[SPARSE].spent = (struct spent){.seconds = 10, .computing = 9.9, .waiting_input = 0.1};
+    bottleneck_review(&run.found, run.of, N); /* busier, but done halfway */
+    assert_string_equal(
+        run.found.sentence,
+        "topo limited the run: it computed 90 % of the time; window, sparse and tape waited for it.");
+    run.gauges[TOPO].spent = (struct spent){.seconds = 20, .computing = 12, .waiting_input = 8};
+    bottleneck_review(&run.found, run.of, N);
+    assert_string_equal(run.found.sentence, "");
 }
 
 static struct event told(enum event_kind kind, double computing, double input, double output)
@@ -264,18 +272,18 @@ static void test_gauge_keeps_the_newest_shares_and_sums(void **state)
     struct gauge gauge = {.name = "sparse", .state = "looking"};
     gauge_begin(&gauge);
     struct event event = told(EVENT_ALIVE, 0.25, 0.5, 0.25);
-    gauge_update(&gauge, &event);
+    gauge_update(&gauge, &event, NOW);
     assert_string_equal(gauge.state, "looking"); /* a sign of life is no progress */
     assert_int_equal(gauge.frame, 0);
     assert_true(gauge.shares.computing == 0.25 && gauge.spent.seconds > 0);
     assert_true(gauge.spent.computing == 0.25 * gauge.spent.seconds);
     event = told(EVENT_PROGRESS, 1, 0, 0);
-    gauge_update(&gauge, &event);
+    gauge_update(&gauge, &event, NOW);
     assert_null(gauge.state);
     assert_true(gauge.shares.computing == 1 && gauge.frame == 5);
     double seconds = gauge.spent.seconds;
     event.shares = LOG_SHARES_UNKNOWN; /* of a stage in another language */
-    gauge_update(&gauge, &event);
+    gauge_update(&gauge, &event, NOW);
     assert_true(isnan(gauge.shares.computing) && gauge.spent.seconds == seconds);
 }
 

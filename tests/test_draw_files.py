@@ -188,6 +188,20 @@ class Layers(DrawCase):
         self.assertEqual(set(self.picture("weights", self.path("tiny.h5"), "--plain").flat), {0})
         self.assertEqual(self.picture("weights", self.path("wide.h5"), "--plain", "--scale", "1").shape, (3, 14))
 
+    def test_scale_holds_wherever_the_picture_goes(self):
+        for picture, name, squares in ((["coverage"], "topo-coverage.png", (10, 12)),
+                                       (["unit", "--layer", "sparse", "--unit", "3"], "sparse-unit-3.png", (20, 20))):
+            self.draw(*picture, self.topo, "--plain", "--scale", "3")
+            self.assertEqual(self.pixels(name).shape, (3 * squares[0], 3 * squares[1]))
+
+    def test_prototypes_that_are_too_large_are_a_failure(self):
+        few = self.make_layer("few.h5", numpy.ones((1, 1000000)), (1, 1), (1000, 1000))
+        many = self.make_layer("many.h5", numpy.ones((1000000, 1)), (1000, 1000), (1, 1), stage="invariant", stream="t",
+                               input="s", rule="topo")
+        said = self.draw("prototypes", few, many, code=65)
+        self.assertIn("too large to be drawn", said)
+        self.assertEqual(said.count("too large"), 1)
+
     def test_very_many_units(self):
         weights = numpy.arange(65536 * 4, dtype="f4").reshape(65536, 4)
         file = self.make_layer("many.h5", weights, (256, 256), (2, 2))
@@ -204,6 +218,14 @@ class Layers(DrawCase):
         self.draw("coverage", self.topo, "-o", "x.png", "--force")
         self.assertEqual(self.draw("coverage", self.topo), ["./topo-coverage.png"])
         self.draw("coverage", self.topo, code=64)  # that one is there now
+
+    def test_a_list_that_cannot_be_written_is_an_error(self):
+        for number, arguments in enumerate((["coverage"], ["animation", "--frames", "0..1"])):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([program("loom-draw"), *arguments, self.topo, "-o", f"{number}.png"], cwd=self.folder,
+                                      stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+            self.assertEqual(done.returncode, 74, done.stderr)
+            self.assertIn("No space left", done.stderr)
 
     def test_what_is_wrong_is_said_in_one_sentence(self):
         cut = self.path("cut.h5")
@@ -223,7 +245,9 @@ class Layers(DrawCase):
                                         "nowhere/x.png")):
             if part == "ends in":
                 part = "does not end in .h5"
-            self.assertIn(part, self.draw(*arguments, code=code))
+            said = self.draw(*arguments, code=code)
+            self.assertIn(part, said)
+            self.assertLessEqual(said.count("nowhere/x.png"), 1)
 
     def test_the_stage_draws_the_same(self):
         self.finish(self.start(program("loom-render"), "--layers", os.path.join(self.topo, "layers"), "--pictures", "p",
@@ -299,6 +323,37 @@ class Curves(DrawCase):
         other = self.lines("r1/metrics.jsonl", self.line("a", 1, m=1, n=None), self.line("a", 2, m=7))
         self.assertTrue((both != self.picture("curves", os.path.dirname(other), "r2", "--metrics", "m")).any())
 
+    def test_runs_of_one_name_are_told_apart(self):
+        for run, value in (("swa/m1", 1), ("swb/m1", 2), ("swb/m2", 3)):
+            os.makedirs(self.path(run))
+            self.lines(run + "/metrics.jsonl", self.line("a", 1, m=value), self.line("a", 2, m=value))
+        both = self.picture("curves", "swa/m1", "swb/m1")
+        self.assertEqual({tuple(pixel) for pixel in both.reshape(-1, 3)} & OKABE_ITO, {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)})
+        shutil.move(self.path("swb/m1"), self.path("swb/m1, and a longer name"))
+        self.assertTrue((both.shape != self.picture("curves", "swa/m1", "swb/m1, and a longer name").shape) or
+                        (both != self.pixels("x.png")).any())  # the names are in the legend
+        shutil.move(self.path("swb/m1, and a longer name"), self.path("swb/m1"))
+        numpy.testing.assert_array_equal(both, self.picture("curves", "swa/m1/metrics.jsonl", "swb/m1/", "swa/../swb/m1"))
+        three = self.picture("curves", "swa/m1", "swb/m1", "swb/m2")
+        self.assertEqual(len({tuple(pixel) for pixel in three.reshape(-1, 3)} & OKABE_ITO), 3)
+        for name in ("swb/m1.jsonl", "swb/m1.x.jsonl"):
+            self.lines(name, self.line("a", 1, m=5), self.line("a", 2, m=5))
+        four = self.picture("curves", "swa/m1", "swb/m1", "swb/m1.jsonl", "swb/m1.x.jsonl")
+        self.assertEqual(len({tuple(pixel) for pixel in four.reshape(-1, 3)} & OKABE_ITO), 4)
+
+    def test_logarithmic_as_far_as_that_goes(self):
+        """0 has no place on the axis of --log, which is logarithmic all the same, and it is said how many were left out."""
+        def curve(*values, option="--log"):
+            image = self.picture("curves", self.lines("m/metrics.jsonl", *(self.line("a", i + 1, m=value)
+                                                                           for i, value in enumerate(values))), option)
+            return (image == (0x00, 0x72, 0xB2)).all(-1), image
+        os.makedirs(self.path("m"))
+        (with_0, page), (without, other) = curve(0, 1, 10, 100), curve(None, 1, 10, 100)
+        numpy.testing.assert_array_equal(with_0, without)
+        self.assertTrue((page != other).any())  # the subtitle
+        self.assertFalse((with_0 == curve(0, 1, 10, 100, option="--linear")[0]).all())
+        self.assertEqual(curve(0, 0, -1)[0].sum(), 0)
+
     def test_damage_and_emptiness(self):
         broken = self.lines("metrics.jsonl", self.line("a", 1, m=1), "{nonsense\n")
         self.assertIn("line 2", self.draw("curves", broken, code=65))
@@ -337,6 +392,16 @@ class Tapestry(DrawCase):
         ends = numpy.concatenate([at[[0, -1]], at[[0, -1]] + 20, middle])  # two windows and the way
         scale = width / numpy.ptp(ends[:, 0])
         self.assertLess(abs(height / scale - numpy.ptp(ends[:, 1])), 2)
+
+    def test_frames_to_the_end_are_all_that_were_recorded(self):
+        for what in ("tapestry", "window"):
+            to_the_end = self.picture(what, self.topo, "--frames", "0..")
+            numpy.testing.assert_array_equal(to_the_end, self.picture(what, self.topo, "--frames", "0..2999"))
+            usual = self.picture(what, self.topo)
+            self.assertTrue(usual.shape != to_the_end.shape or (usual != to_the_end).any())
+        first_pass = self.picture("tapestry", self.topo, "--frames", "0..999")
+        numpy.testing.assert_array_equal(first_pass, self.picture("tapestry", self.topo))
+        self.assertIn("has frames 0 to 2999", self.draw("tapestry", self.topo, "--frames", "3000..", code=64))
 
     def test_without_the_tapestry_it_is_put_together_from_the_frames(self):
         shutil.copy(DIGITS, self.path("t.png"))

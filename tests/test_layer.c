@@ -11,12 +11,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "durable_file.h"
+#include "hdf5_file.h"
 #include "layer.h"
 
 /* HDF5 itself leaks a little for every damaged object header. */
@@ -442,6 +445,130 @@ static void test_layer_writer_survives_a_full_disk(void **state)
     assert_int_equal(temporary_left, -1);
 }
 
+/* Let files grow up to `bytes` only (RLIM_INFINITY: as before). */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN); /* so that a write beyond it fails */
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes == RLIM_INFINITY ? limit.rlim_max : bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* What HDF5 finds wrong after a write has failed is the disk's fault, and so says the error. */
+static void test_layer_writer_blames_the_disk_before_hdf5(void **state)
+{
+    (void)state;
+    static const float weights[100000];
+    struct layer_writer *out;
+    int status[6];
+    char messages[6][512];
+    limit_files(65536);
+    assert_int_equal(layer_writer_new(&out, path), LOOM_OK);
+    assert_int_equal(layer_write_text(out, "kind", "sparse"), LOOM_OK);
+    assert_int_equal(layer_write(out, "weights", LAYER_F4, (size_t[]){100000}, 1, weights), LOOM_OK);
+    for (int i = 0; i < 6; i++) { /* each fails, for it is there already */
+        status[i] = i == 0   ? layer_write(out, "weights", LAYER_F4, (size_t[]){100000}, 1, weights)
+                    : i == 1 ? layer_write_text(out, "kind", "sparse")
+                    : i == 2 ? layer_write_integer(out, "kind", 1)
+                    : i == 3 ? layer_write_real(out, "kind", 1)
+                    : i == 4 ? layer_write_integers(out, "kind", (int64_t[]){1}, 1)
+                             : layer_writer_commit(&out);
+        snprintf(messages[i], sizeof messages[i], "%s", error_message());
+    }
+    limit_files(RLIM_INFINITY);
+    layer_writer_destroy(&out);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(status[i], LOOM_EIO);
+        assert_non_null(strstr(messages[i], path));
+        assert_non_null(strstr(messages[i], "File too large"));
+    }
+}
+
+/* A dataset of 1 MB, which is on the disk when it is closed. */
+static hid_t write_dataset(hid_t file)
+{
+    static const float values[1 << 18];
+    const hid_t space = H5Screate_simple(1, (hsize_t[]){1 << 18}, NULL);
+    const hid_t set =
+        H5Dcreate2(file, "values", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(set >= 0);
+    assert_true(H5Dwrite(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Sclose(space);
+    return set;
+}
+
+static void test_hdf5_new_tells_of_failed_reads(void **state)
+{
+    (void)state;
+    static float values[1 << 18];
+    struct durable_file file;
+    struct hdf5_new hdf5;
+    assert_int_equal(durable_file_begin(&file, path), LOOM_OK);
+    assert_int_equal(hdf5_new_begin(&hdf5, &file, 1), LOOM_OK);
+    const hid_t set = write_dataset(hdf5.file);
+    const int only_writes = open(file.temporary, O_WRONLY);
+    assert_true(only_writes >= 0 && dup2(only_writes, file.fd) == file.fd);
+    close(only_writes);
+    assert_true(H5Dread(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Dclose(set);
+    assert_int_equal(hdf5_new_reason(&hdf5, LOOM_OK), LOOM_OK);
+    assert_int_equal(hdf5_new_reason(&hdf5, LOOM_EINTERNAL), LOOM_EIO);
+    assert_int_equal(hdf5_new_finish(&hdf5), LOOM_EIO);
+    assert_non_null(strstr(error_message(), "Bad file descriptor"));
+    durable_file_abandon(&file);
+}
+
+static void test_hdf5_new_closes_what_is_open(void **state)
+{
+    (void)state;
+    for (int finish = 0; finish < 2; finish++) {
+        struct durable_file file;
+        struct hdf5_new hdf5;
+        assert_int_equal(durable_file_begin(&file, path), LOOM_OK);
+        assert_int_equal(hdf5_new_begin(&hdf5, &file, 1), LOOM_OK);
+        write_dataset(hdf5.file);
+        if (finish) {
+            assert_int_equal(hdf5_new_finish(&hdf5), LOOM_OK);
+        }
+        hdf5_new_abandon(&hdf5);
+        durable_file_abandon(&file);
+        assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+    }
+}
+
+/* HDF5 keeps a file that somebody else holds: it is not finished, and writes no more to what is gone. */
+static void test_hdf5_new_may_be_outlived_by_hdf5(void **state)
+{
+    (void)state;
+    char other[sizeof path], bytes[8];
+    snprintf(other, sizeof other, "%s/other", folder);
+    for (int finish = 0; finish < 2; finish++) {
+        struct durable_file file;
+        struct hdf5_new *hdf5 = malloc(sizeof *hdf5);
+        assert_int_equal(durable_file_begin(&file, path), LOOM_OK);
+        assert_int_equal(hdf5_new_begin(hdf5, &file, 1), LOOM_OK);
+        const hid_t kept = hdf5->file;
+        assert_int_equal(H5Iinc_ref(kept), 2);
+        if (finish) {
+            assert_int_equal(hdf5_new_finish(hdf5), LOOM_EINTERNAL);
+            assert_non_null(strstr(error_message(), "still in use"));
+        }
+        hdf5_new_abandon(hdf5);
+        free(hdf5);
+        const int fd = file.fd;
+        durable_file_abandon(&file);
+        const int reused =
+            open(other, O_RDWR | O_CREAT | O_TRUNC, 0666); /* another file by the same number */
+        assert_int_equal(reused, fd);
+        H5Dclose(write_dataset(kept));
+        assert_true(H5Fclose(kept) >= 0);
+        assert_int_equal(pread(reused, bytes, sizeof bytes, 0), 0);
+        close(reused);
+        unlink(other);
+    }
+}
+
 static void test_durable_file_makes_folders(void **state)
 {
     (void)state;
@@ -473,6 +600,10 @@ int main(void)
         cmocka_unit_test(test_layer_writer_reports_bad_folders),
         cmocka_unit_test(test_layer_writer_keeps_the_old_file_until_commit),
         cmocka_unit_test(test_layer_writer_survives_a_full_disk),
+        cmocka_unit_test(test_layer_writer_blames_the_disk_before_hdf5),
+        cmocka_unit_test(test_hdf5_new_tells_of_failed_reads),
+        cmocka_unit_test(test_hdf5_new_closes_what_is_open),
+        cmocka_unit_test(test_hdf5_new_may_be_outlived_by_hdf5),
         cmocka_unit_test(test_durable_file_makes_folders),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

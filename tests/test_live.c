@@ -8,11 +8,13 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/message.h"
 #include "stages/live/ask.h"
 #include "stages/live/board.h"
@@ -21,10 +23,12 @@
 #include "stages/live/guard.h"
 #include "stages/live/history.h"
 #include "stages/live/layers.h"
-#include "stages/pipeline_file.h"
 #include "stages/live/sampler.h"
 #include "stages/live/say.h"
+#include "stages/live/scene.h"
+#include "stages/live/source.h"
 #include "stages/live/status.h"
+#include "stages/pipeline_file.h"
 
 static char folder[] = "/tmp/loom-test-live-XXXXXX";
 
@@ -357,6 +361,11 @@ static void test_board_repeats_the_history_to_who_missed_passes(void **state)
     assert_true(board_wants(board).history);
     hang(board, BOARD_HISTORY, "", "history3");
     assert_string_equal(next(board, viewer), "history3");
+    board_renew_history(board); /* another run's now */
+    assert_true(board_wants(board).history);
+    assert_string_equal(next(board, viewer), "");
+    hang(board, BOARD_HISTORY, "", "history4");
+    assert_string_equal(next(board, viewer), "history4");
     board_destroy(&board);
 }
 
@@ -551,8 +560,144 @@ static void test_sampler_is_bounded(void **state)
     sampler_describe(sampler, 0, &other); /* another stream in its place */
     assert_int_equal(sampler->streams[0].n, 0);
     assert_int_equal(sampler_common(sampler, true, true, 64, &seq), 0);
+    other.width = 50; /* the same stream, of another shape: rows that were kept are too short for it */
+    add(sampler, 0, 0, 10);
+    sampler_describe(sampler, 0, &other);
+    assert_int_equal(sampler->streams[0].n, 0);
     sampler_clear(sampler);
     free(sampler);
+}
+
+/* ---- the scene ---- */
+
+static struct scene *new_scene(struct board **board)
+{
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    assert_int_equal(board_new(board, wake, NULL), 0);
+    scene_init(scene, *board, true, "test", "", "");
+    return scene;
+}
+
+static void destroy_scene(struct scene *scene, struct board *board)
+{
+    scene_fini(scene);
+    free(scene);
+    board_destroy(&board);
+}
+
+static void test_scene_forgets_clips_of_another_form(void **state)
+{
+    (void)state;
+    struct board *board = NULL;
+    struct scene *scene = new_scene(&board);
+    struct stream_info info = made_up[0];
+    struct clip clip = {.n = 4};
+    struct said *said = NULL;
+    const size_t stream = scene_add_stream(scene, &info);
+    assert_non_null(clip_add(&clip, stream, &info));
+    assert_int_equal(scene_take_clip(scene, &clip, &said), 0);
+    said_release(&said);
+    info.total = 7;
+    assert_int_equal(scene_add_stream(scene, &info), stream);
+    assert_int_equal(scene->clips.n, 1);
+    info.width = 1000; /* with the same id: a stage by hand that was started again otherwise */
+    assert_int_equal(scene_add_stream(scene, &info), stream);
+    assert_int_equal(scene->clips.n, 0);
+    destroy_scene(scene, board);
+}
+
+static void test_scene_bounds_clips_by_bytes(void **state)
+{
+    (void)state;
+    struct board *board = NULL;
+    struct scene *scene = new_scene(&board);
+    struct stream_info frames = made_up[0], codes = made_up[1];
+    struct layer_known layer = {
+        .name = "sparse", .stage = "sparse", .rows = 4, .cols = 2, .grid_x = 2, .grid_y = 2};
+    const float W[4 * 2] = {0};
+    assert_int_equal(scene_clip_frames(scene, 64), 64);
+    scene_add_stream(scene, &frames);
+    scene_add_stream(scene, &codes);
+    assert_int_equal(scene_clip_frames(scene, 64), 64);
+    assert_int_equal(scene_clip_frames(scene, 3), 3);
+    frames.height = frames.width = 1024;
+    scene_add_stream(scene, &frames);
+    assert_in_range(scene_clip_frames(scene, 64), 7, 8); /* MiB */
+    frames.dtype = STREAM_F4;
+    scene_add_stream(scene, &frames);
+    assert_int_equal(scene_clip_frames(scene, 64), 1);
+    frames.height = frames.width = 4096; /* larger than the bound: one all the same */
+    scene_add_stream(scene, &frames);
+    assert_int_equal(scene_clip_frames(scene, 64), 1);
+    scene_add_stream(scene, &made_up[0]);
+    assert_int_equal(scene_take_weights(scene, &layer, W), 0);
+    assert_int_equal(scene_clip_frames(scene, 64), 64);
+    float *large = calloc(4, sizeof *large * 1024 * 1024); /* drives and reconstructions count too */
+    assert_non_null(large);
+    layer.cols = (size_t)1024 * 1024;
+    assert_int_equal(scene_take_weights(scene, &layer, large), 0);
+    assert_int_equal(scene_clip_frames(scene, 64), 1);
+    free(large);
+    destroy_scene(scene, board);
+}
+
+static void test_scene_keeps_secrets(void **state)
+{
+    (void)state;
+    char path[256];
+    struct board *board = NULL;
+    struct scene *scene = new_scene(&board);
+    write_file(path, "pipeline.yaml",
+               "name: topo\nstages:\n  maps: {stage: render, live_token: s3cret, curve_key: s3cret, seed: "
+               "1234567890123456, "
+               "every: 5, curve_peers: s3cret, live-token: s3cret}\n");
+    snprintf(scene->folder, sizeof scene->folder, "%s", folder);
+    const uint64_t viewer = board_join(board);
+    const struct board_wants wants = board_wants(board);
+    assert_int_equal(scene_tell(scene, &wants, NULL), 0);
+    struct said *said = board_take(board, viewer);
+    assert_non_null(said);
+    assert_non_null(
+        strstr((const char *)said->data + 4, "{\"maps\":{\"seed\":1234567890123456,\"every\":5}}"));
+    assert_null(strstr((const char *)said->data + 4, "s3cret"));
+    said_release(&said);
+    destroy_scene(scene, board);
+}
+
+/* A viewer that asks again whenever it has got an answer, for two seconds. */
+struct eager {
+    struct board *board;
+    uint64_t viewer;
+    int64_t until_ms;
+};
+
+static void ask_again(void *argument)
+{
+    const struct eager *eager = argument;
+    const struct ask ask = {.type = ASK_UNIT, .name = "sparse"};
+    if (eager->viewer != 0 && clock_ms() < eager->until_ms) {
+        board_ask(eager->board, eager->viewer, &ask);
+    }
+}
+
+static void test_source_leaves_off_answering(void **state)
+{
+    (void)state;
+    struct eager eager = {.until_ms = clock_ms() + 2000};
+    struct ask ask;
+    uint64_t viewer;
+    struct scene *scene = calloc(1, sizeof *scene);
+    assert_non_null(scene);
+    assert_int_equal(board_new(&eager.board, ask_again, &eager), 0);
+    scene_init(scene, eager.board, false, "test", "", "");
+    eager.viewer = board_join(eager.board);
+    ask_again(&eager);
+    assert_int_equal(source_answer(scene, NULL), 0);
+    assert_true(board_take_ask(eager.board, &viewer, &ask)); /* it still asks: others had their turn before */
+    struct pollfd event = {.fd = board_fd(eager.board), .events = POLLIN};
+    assert_int_equal(poll(&event, 1, 0), 1); /* and it will be looked at soon */
+    destroy_scene(scene, eager.board);
 }
 
 /* ---- what is worked out ---- */
@@ -699,6 +844,34 @@ static void test_history_follows_a_file(void **state)
     history_fini(&history);
 }
 
+static void test_history_forgets_a_run_that_was_replaced(void **state)
+{
+    (void)state;
+    static struct history history;
+    static const char line[] =
+        "{\"event\":\"pass\",\"stage\":\"sparse\",\"pass\":%d,\"metrics\":{\"a\":%d}}\n";
+    char path[256], other[256], text[256];
+    size_t told = 0;
+    const struct metric early = {"a", 1};
+    assert_true(history_add(&history, "topo", 1, &early, 1)); /* of a tap, before there was a file */
+    snprintf(text, sizeof text, line, 1, 7);
+    write_file(path, "follow.jsonl", text);
+    assert_false(history_follow(&history, path, count_told, &told));
+    assert_true(history.n == 2 && history.stages[1].rows[0].values[0] == 7);
+    snprintf(text, sizeof text, line, 1, 9); /* as long as the old one */
+    write_file(other, "other.jsonl", text);
+    assert_int_equal(rename(other, path), 0);
+    assert_true(history_follow(&history, path, count_told, &told));
+    assert_true(history.n == 1 && history.stages[0].n == 1 && history.stages[0].rows[0].values[0] == 9);
+    assert_int_equal(told, 2);
+    assert_false(history_follow(&history, path, count_told, &told));
+    history_forget(&history, "sparse"); /* the stage was started again; its file says what is still so */
+    assert_int_equal(history.stages[0].n, 0);
+    assert_false(history_follow(&history, path, count_told, &told));
+    assert_true(history.stages[0].n == 1 && history.stages[0].rows[0].values[0] == 9);
+    history_fini(&history);
+}
+
 static void test_history_is_thinned(void **state)
 {
     (void)state;
@@ -765,6 +938,11 @@ static void test_status_is_read_and_written(void **state)
     assert_int_equal(status_read_file(&status, path), 0);
     assert_string_equal(status.state, "killed"); /* it says it runs, but has not for years */
     status_fini(&status);
+    write_file(path, "status.json", "{\"state\":\"paused\",\"time\":\"2001-01-01T00:00:00.000Z\"}");
+    assert_int_equal(status_read_file(&status, path), 0);
+    assert_string_equal(status.state, "killed"); /* nor is there a launcher that could go on */
+    status_fini(&status);
+    write_file(path, "status.json", status_text);
     out = open_memstream(&text, &n);
     assert_non_null(out);
     assert_int_equal(status_copy_file(out, path), 0);
@@ -854,10 +1032,15 @@ int main(void)
         cmocka_unit_test(test_sampler_cuts_within_a_pass),
         cmocka_unit_test(test_sampler_goes_on_without_who_has_nothing),
         cmocka_unit_test(test_sampler_is_bounded),
+        cmocka_unit_test(test_scene_forgets_clips_of_another_form),
+        cmocka_unit_test(test_scene_bounds_clips_by_bytes),
+        cmocka_unit_test(test_scene_keeps_secrets),
+        cmocka_unit_test(test_source_leaves_off_answering),
         cmocka_unit_test(test_derive_agrees_with_the_plain_sums),
         cmocka_unit_test(test_derive_quantises_and_finds_the_best),
         cmocka_unit_test(test_layers_know_what_lies_below),
         cmocka_unit_test(test_history_follows_a_file),
+        cmocka_unit_test(test_history_forgets_a_run_that_was_replaced),
         cmocka_unit_test(test_history_is_thinned),
         cmocka_unit_test(test_status_is_read_and_written),
         cmocka_unit_test(test_exposition_is_what_prometheus_reads),

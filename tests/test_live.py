@@ -227,6 +227,51 @@ class Live(LiveCase):
             self.assertGreaterEqual(other["seq"], one["seq"] + one["n"])
             self.assertLess(other["n"], 64)
 
+    def test_large_frames_come_few_at_a_time(self):
+        """Frames of which 64 would be far more than 8 MiB: a clip has fewer, and has them all the same."""
+        port, pairs = free_port(), {name: "ipc://" + self.path(name) for name in ("w", "w.tap", "s", "s.tap")}
+        self.start(program("loom-generate"), "--tapestry", DIGITS, "--window=1024", "--frames=1000", "--passes=1000", "--block=16",
+                   "--bind", pairs["w"], "--bind-tap", pairs["w.tap"])
+        self.start(program("loom-sparse"), "--in", pairs["w"], "--grid=2x2", "--winners=1", "--block=16", "--run", self.path("a"),
+                   "--bind", pairs["s"], "--bind-tap", pairs["s.tap"])
+        self.start(program("loom-render"), "--tap", pairs["w.tap"], "--tap", pairs["s.tap"], "--live", f"127.0.0.1:{port}", "--run",
+                   self.path("b"))
+        viewer = self.viewer(port)
+        viewer.until("weights")
+        for _ in range(2):
+            clip = viewer.until(lambda message: message["t"] == "clip" and "sparse/index" in message.arrays)
+            self.assertEqual(clip.arrays["generate/data"].shape, (clip["n"], 1024, 1024))
+            self.assertLess(clip.bytes, (8 << 20) + 4096)
+
+    def test_frames_of_a_source_that_cannot_be_asked(self):
+        """A tap elsewhere, of a stream that is served where only its own machine gets: its frames are what the tap shows."""
+        port, tap, frames = free_port(), f"tcp://127.0.0.1:{free_port()}", "ipc://" + self.path("w")
+        self.start(program("loom-generate"), "--tapestry", DIGITS, "--frames=1000", "--passes=1000", "--rate=3000", "--bind", frames,
+                   "--bind-tap", tap)
+        self.start(program("loom-sparse"), "--in", frames, "--grid=4x4", "--run", self.path("a"), "--bind", "ipc://" + self.path("s"),
+                   "--bind-tap", "ipc://" + self.path("t"))
+        self.start(program("loom-render"), "--tap", tap, "--tap", "ipc://" + self.path("t"), "--live", f"127.0.0.1:{port}", "--run",
+                   self.path("b"))
+        viewer = self.viewer(port)
+        clip = viewer.until(lambda message: message["t"] == "clip" and "sparse/index" in message.arrays and
+                            "generate/data" in message.arrays)
+        picture = numpy.array(Image.open(DIGITS).convert("L"))
+        for frame, (x, y) in zip(clip.arrays["generate/data"], clip.arrays["generate/at"]):
+            numpy.testing.assert_array_equal(frame, picture[y:y + 20, x:x + 20])
+
+    def test_pause_of_the_process_closes_nobody(self):
+        """Whoever is stopped for a minute himself (a laptop that is shut, a batch system) cannot say that viewers took nothing."""
+        self.recorded().close()
+        child, port = self.view()
+        viewer = self.viewer(port)
+        viewer.until("status")
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(63)
+        child.send_signal(signal.SIGCONT)
+        for _ in range(4):
+            viewer.until("status")
+        self.stop(child)
+
     def test_stalled_viewer_stalls_nobody_and_is_closed(self):
         port = free_port()
         child = self.train("run", "--set", "window.rate=500", port=port, passes=100)
@@ -392,6 +437,76 @@ class View(LiveCase):
         with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
             compare_with_recording(self, old, tape, 7)
         self.stop(child)
+
+    def test_recordings_come_and_are_replaced(self):
+        self.recorded().close()
+        self.run_pipeline("other", "--set", "window.seed=9", passes=2)
+        one, other, place = (self.path(name, "recordings", "tape.h5") for name in ("run", "other", "run"))
+        os.rename(one, one := self.path("one.h5"))
+        with open(place, "wb") as file:
+            file.write(b"only just begun")
+        child, port = self.view()
+        viewer = self.viewer(port)
+        self.assertIsNone(viewer.until("scene")["recording"])
+
+        def look(frames):
+            viewer.until(lambda message: message["t"] == "scene" and (message["recording"] or {}).get("frames") == frames)
+
+        for path, frames in ((one, 3000), (None, None), (other, 2000), (one, 3000)):
+            if path is None:
+                os.remove(place)
+                look(frames)
+                continue
+            shutil.copy(path, self.path("new"))
+            os.replace(self.path("new"), place)
+            look(frames)
+            viewer.ask(t="seek", seq=frames - 9, n=9)
+            clip = viewer.until(lambda message, seq=frames - 9: message["t"] == "clip" and message["seq"] == seq)
+            with h5py.File(path, "r") as tape:
+                compare_with_recording(self, clip, tape, 9)
+        self.stop(child)
+
+    def test_tap_of_another_stream_that_has_a_recordings_name(self):
+        """A stage by hand shows smaller frames under a name that the recording has too: neither is read as the other."""
+        self.recorded().close()
+        run, tape = self.path("run"), self.path("run", "recordings", "tape.h5")
+        tap, frames = os.path.join(run, "sockets", "window.tap"), "ipc://" + self.path("w")
+        os.makedirs(os.path.dirname(tap), exist_ok=True)
+        self.start(program("loom-generate"), "--name=window", "--tapestry", DIGITS, "--window=5", "--frames=1000", "--passes=1000",
+                   "--rate=1000", "--bind", frames, "--bind-tap", "ipc://" + tap)
+        self.start(program("loom-sparse"), "--in", frames, "--grid=4x4", "--run", self.path("a"), "--bind", "ipc://" + self.path("s"))
+        self.wait_for(tap)
+        child, port = self.view()
+        viewer = self.viewer(port)
+        viewer.until(lambda message: message["t"] == "scene" and self.shape_of(message, "window") == [5, 5])
+        viewer.until("clip")
+        viewer.ask(t="seek", seq=0, n=64)  # after all that is recorded has been looked at
+        clip = viewer.until(lambda message: message["t"] == "clip" and "topo/data" in message.arrays)
+        self.assertEqual(clip["n"], 64)
+        self.assertNotIn("window/data", clip.arrays)
+        self.stop(child)
+        os.rename(tape, self.path("tape.h5"))
+        child, port = self.view()
+        viewer = self.viewer(port)
+        viewer.ask(t="want", clip_ms=250)
+        viewer.until("clip")
+        os.rename(self.path("tape.h5"), tape)  # a recording comes later
+        scene = viewer.until(lambda message: message["t"] == "scene" and message["recording"])
+        self.assertEqual(self.shape_of(scene, "window"), [5, 5])
+        for _ in range(3):
+            clip = viewer.until("clip")
+            self.assertEqual(clip.arrays["window/data"].shape, (clip["n"], 5, 5))
+        self.stop(child)
+
+    @staticmethod
+    def shape_of(scene, name):
+        return next((stream["shape"] for stream in scene["streams"] if stream["name"] == name), None)
+
+    def wait_for(self, path):
+        end = time.monotonic() + PATIENCE
+        while not os.path.exists(path):
+            self.assertLess(time.monotonic(), end, path)
+            time.sleep(0.05)
 
     def frames_of(self, layer):
         with h5py.File(self.path("run", "layers", layer + ".h5")) as file:

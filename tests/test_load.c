@@ -81,12 +81,32 @@ static void test_more_waiting_than_time_is_no_negative_share(void **state)
     assert_true(fabs(load.shares.waiting_input - 0.75) < NEAR && load.rate == 0);
 }
 
+/* An interval in which the process stood still says nothing. */
+static void test_a_stop_ends_the_interval(void **state)
+{
+    (void)state;
+    struct load load;
+    load_begin(&load, 0);
+    usleep(2000);
+    load_measure(&load, 10);
+    const struct load before = load;
+    usleep(260000);
+    load_add_wait(&load, LOAD_INPUT, 260000);
+    load_note_stop();
+    load_measure(&load, 1000);
+    assert_true(load.rate == before.rate && load.shares.waiting_input == before.shares.waiting_input);
+    usleep(260000);
+    load_measure(&load, 1000);
+    assert_true(load.rate == 0 && load.shares.waiting_input == 0 && load.shares.computing == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_not_waited_is_computed),
         cmocka_unit_test(test_short_intervals_change_nothing_but_count),
         cmocka_unit_test(test_naps_are_waiting),
+        cmocka_unit_test(test_a_stop_ends_the_interval),
         cmocka_unit_test(test_more_waiting_than_time_is_no_negative_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

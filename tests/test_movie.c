@@ -113,10 +113,8 @@ static void test_apng_counts_its_frames_and_keeps_what_changes(void **state)
     for (const uint8_t *next; (next = memmem(last + 1, n - (size_t)(last + 1 - bytes), "fcTL", 4)) != NULL;) {
         last = next;
     }
-    const uint8_t expected[] = {0, 0, 0, 3, 0, 0, 0, 1, 0,   0, 0,   1, 0,
-                                0, 0, 2, 0, 0, 0, 1, 0, 200, 3, 232, 0, 0};
-    assert_memory_equal(last + 4, expected,
-                        sizeof expected); /* number, width, height, x, y, delay 200 / 1000 */
+    const uint8_t expected[] = {0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 1, 0, 5, 0, 0};
+    assert_memory_equal(last + 4, expected, sizeof expected); /* number, width, height, x, y, delay 1 / 5 */
     float *values;
     size_t width, height;
     if (image_read_grey(path, &values, &width, &height) != LOOM_OK) { /* a PNG for those who know no more */
@@ -126,6 +124,29 @@ static void test_apng_counts_its_frames_and_keeps_what_changes(void **state)
     assert_true(values[5] == (float)(7 / 255.0) && values[6] == (float)(200 / 255.0));
     free(values);
     image_fini(&image);
+}
+
+static void test_apng_frames_last_as_long_as_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        double rate;
+        unsigned numerator, denominator;
+    } cases[] = {{0.01, 100, 1},    {0.0125, 80, 1},    {60, 1, 60},     {12.5, 2, 25},
+                 {59.94, 50, 2997}, {119.88, 25, 2997}, {1000, 1, 1000}, {999.5, 2, 1999}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct movie *movie = NULL;
+        struct image image = grey_frame(1);
+        uint8_t bytes[400];
+        assert_int_equal(movie_new(&movie, path, MOVIE_APNG, cases[i].rate, NULL), LOOM_OK);
+        assert_int_equal(movie_add(movie, &image, NULL), LOOM_OK);
+        assert_int_equal(movie_finish(&movie), LOOM_OK);
+        const uint8_t *control = memmem(bytes, read_all(bytes, sizeof bytes), "fcTL", 4);
+        assert_non_null(control);
+        assert_int_equal(control[24] << 8 | control[25], cases[i].numerator);
+        assert_int_equal(control[26] << 8 | control[27], cases[i].denominator);
+        image_fini(&image);
+    }
 }
 
 static void test_movie_refuses(void **state)
@@ -156,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_y4m_is_header_and_planes),
         cmocka_unit_test(test_y4m_in_colour_has_three_planes),
         cmocka_unit_test(test_apng_counts_its_frames_and_keeps_what_changes),
+        cmocka_unit_test(test_apng_frames_last_as_long_as_asked_for),
         cmocka_unit_test(test_movie_refuses),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,30 @@ static void test_axis_is_logarithmic_where_the_range_asks(void **state)
     check_ticks(1e-300, 1e-3, PLOT_AUTO, "10⁻³⁰⁰ 10⁻²⁵⁰ 10⁻²⁰⁰ 10⁻¹⁵⁰ 10⁻¹⁰⁰ 10⁻⁵⁰ 1");
 }
 
+/* The ends of what a double holds: ticks there are, and none is infinite. */
+static void test_axis_holds_every_double(void **state)
+{
+    (void)state;
+    check_ticks(-1e308, 1e308, PLOT_AUTO, "−1e+308 −5e+307 0 5e+307 1e+308");
+    check_ticks(-DBL_MAX, DBL_MAX, PLOT_AUTO, "−1e+308 0 1e+308");
+    check_ticks(0, DBL_MAX, PLOT_AUTO, "0 5e+307 1e+308 1.5e+308");
+    check_ticks(DBL_MAX, DBL_MAX, PLOT_LINEAR, "1.65e+308 1.7e+308 1.75e+308");
+    check_ticks(DBL_MIN, DBL_MAX, PLOT_LOG, "10⁻³⁰⁰ 10⁻²⁰⁰ 10⁻¹⁰⁰ 1 10¹⁰⁰ 10²⁰⁰ 10³⁰⁰");
+    const double tiny = 5e-324;
+    const double pairs[][2] = {{0, tiny}, {tiny, tiny}, {-tiny, tiny}, {tiny, DBL_MAX}, {0, DBL_MIN}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        const struct plot_axis axis = plot_axis_of(pairs[i][0], pairs[i][1], PLOT_AUTO);
+        assert_true(isfinite(axis.low) && isfinite(axis.high) && axis.low < axis.high && axis.n > 0);
+        for (size_t t = 0; t < axis.n; t++) {
+            char tick[32];
+            plot_tick(tick, &axis, t);
+            assert_true(plot_place(&axis, axis.ticks[t]) > -1e-6 &&
+                        plot_place(&axis, axis.ticks[t]) < 1 + 1e-6);
+        }
+        assert_true(plot_place(&axis, pairs[i][1]) <= 1 && plot_place(&axis, pairs[i][0]) > -0.1);
+    }
+}
+
 static uint32_t at(const struct image *image, size_t x, size_t y)
 {
     const uint8_t *pixel = image->pixels + (y * image->width + x) * 3;
@@ -113,6 +138,36 @@ static void test_plot_curves_are_where_the_values_are(void **state)
     assert_true(rising.n > 800);
     assert_in_range(ends.n, 50, 400); /* two markers and no line: its middle is missing */
     image_fini(&image);
+}
+
+/* The picture of one curve, from the axes down. */
+static struct found draw_curve(const double *y, size_t n, enum plot_scale scale, size_t left_out)
+{
+    static const double x[] = {0, 1, 2, 3, 4, 5};
+    const struct plot_series series = {"curve", x, y, n, 0};
+    const struct plot_panel panel = {"values", &series, 1};
+    const struct plot plot = {.panels = &panel, .n = 1, .scale = scale};
+    struct image image;
+    assert_int_equal(plot_count_left_out(&plot), left_out);
+    assert_int_equal(plot_draw(&image, &plot, NULL), LOOM_OK);
+    const struct found found = find(&image, plot_colour(0));
+    image_fini(&image);
+    return found;
+}
+
+static void test_plot_is_logarithmic_without_what_cannot_be(void **state)
+{
+    (void)state;
+    const double with[] = {-3, 0.01, 1, NAN, 100, 0}, without[] = {NAN, 0.01, 1, NAN, 100, NAN};
+    const struct found shown = draw_curve(with, 6, PLOT_LOG, 2), same = draw_curve(without, 6, PLOT_LOG, 0);
+    assert_memory_equal(&shown, &same, sizeof shown); /* the same axis, and a gap in the place of either */
+    const struct found linear = draw_curve(with, 6, PLOT_LINEAR, 0),
+                       chosen = draw_curve(with, 6, PLOT_AUTO, 0);
+    assert_memory_equal(&linear, &chosen, sizeof linear);
+    assert_true(linear.right > shown.right + 50 && linear.left < shown.left - 50); /* 0 and -3 are shown */
+    const double none[] = {0, -1, 0};
+    assert_int_equal(draw_curve(none, 3, PLOT_LOG, 3).n, 0);
+    assert_in_range(draw_curve(none, 3, PLOT_AUTO, 0).n, 500, 20000);
 }
 
 static void test_plot_of_nothing_and_of_much(void **state)
@@ -176,6 +231,8 @@ int main(void)
         cmocka_unit_test(test_axis_has_round_ticks),
         cmocka_unit_test(test_axis_is_logarithmic_where_the_range_asks),
         cmocka_unit_test(test_plot_curves_are_where_the_values_are),
+        cmocka_unit_test(test_axis_holds_every_double),
+        cmocka_unit_test(test_plot_is_logarithmic_without_what_cannot_be),
         cmocka_unit_test(test_plot_of_nothing_and_of_much),
         cmocka_unit_test(test_ink_covers_each_pixel_once),
     };

@@ -252,6 +252,30 @@ static void test_gallery_goes_on_where_it_cannot_write(void **state)
     gallery_fini(&gallery);
 }
 
+/* Nothing else wanted, it is a failure; among others it is left out. */
+static void test_gallery_says_what_is_too_large(void **state)
+{
+    (void)state;
+    enum { MANY = 70000 };
+    float *numbers = calloc(MANY, sizeof *numbers);
+    assert_non_null(numbers);
+    struct shown sparse = made("sparse", "ground", "a", ""), top = made("invariant", "top", "b", "a");
+    sparse.weights = (struct stage_weights){numbers, 1, MANY, 1, 1, 280, 250};
+    top.weights = (struct stage_weights){numbers, MANY, 1, 280, 250, 1, 1};
+    struct gallery gallery = {.folder = folder, .only = GALLERY_PROTOTYPES, .silent = true};
+    gallery_draw(&gallery, &top, &sparse);
+    assert_int_equal(gallery.failures, 1);
+    assert_int_equal(gallery.failure, LOOM_EDATA);
+    assert_non_null(strstr(gallery.why, "prototypes of top"));
+    gallery_fini(&gallery);
+    gallery = (struct gallery){.folder = folder, .only = GALLERY_PROTOTYPES | GALLERY_COVERAGE};
+    gallery_draw(&gallery, &top, &sparse);
+    assert_int_equal(gallery.failures, 0);
+    gallery_fini(&gallery);
+    free(numbers);
+    assert_int_equal(empty_folder(), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_shelf_finds_the_layer_below),
         cmocka_unit_test(test_gallery_draws_every_picture),
         cmocka_unit_test(test_gallery_goes_on_where_it_cannot_write),
+        cmocka_unit_test(test_gallery_says_what_is_too_large),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

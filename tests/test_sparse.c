@@ -1,4 +1,6 @@
 /* The sparse layer: the float body against the reference, and what both must hold to. */
+#include <float.h>
+
 #include "kernel_data.h"
 #include "sparse.h"
 
@@ -523,6 +525,37 @@ static void test_sparse_lends_its_weights(void)
     }
 }
 
+/* Products of small weights and dark pixels count as 0 in every thread, and the caller computes on as before. */
+static void test_sparse_counts_subnormal_numbers_as_0(void)
+{
+#if defined(__SSE2__) || defined(__aarch64__)
+    enum { N = 2000 };
+    const struct sparse_config config = {.P = 16, .Kx = 1, .Ky = 1, .k = 1, .rate = 0.1, .threads = 2};
+    static float frames[N * 16], value[N], residual[2 * N];
+    static uint32_t index[N];
+    float W[16];
+    for (size_t q = 0; q < 16; q++) {
+        W[q] = 1e-35F;
+    }
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        frames[i] = i % 32 < 16 ? 1e-4F : 0.1F; /* in every other frame each product is 1e-39 */
+    }
+    for (int learn = 0; learn < 2; learn++) {
+        struct sparse *layer = layer_new(&config, KERNEL_CPU, W);
+        volatile float least = FLT_MIN;
+        CHECK((learn ? sparse_train : sparse_encode)(layer, index, value, residual, frames, N) == KERNEL_OK);
+        size_t silent = 0, active = 0;
+        for (size_t t = 0; t < N; t++) {
+            silent += t % 2 == 0 && value[t] == 0;
+            active += t % 2 == 1 && value[t] > 0;
+        }
+        CHECK(silent == N / 2 && active == N / 2);
+        CHECK(least / 2 > 0);
+        sparse_destroy(&layer);
+    }
+#endif
+}
+
 static void test_sparse_no_frames_is_no_work(void)
 {
     for (size_t b = 0; b < 2; b++) {
@@ -746,9 +779,10 @@ CHECK_MAIN(CASE(test_sparse_by_hand), CASE(test_sparse_cpu_matches_reference),
            CASE(test_sparse_continues_exactly_in_a_new_layer), CASE(test_sparse_ties_and_blank_frames),
            CASE(test_sparse_drives_of_nan), CASE(test_sparse_weight_at_floor_is_revived),
            CASE(test_sparse_weights_are_raised_to_floor), CASE(test_sparse_lends_its_weights),
-           CASE(test_sparse_no_frames_is_no_work), CASE(test_sparse_refuses_frames_outside_0_to_1),
-           CASE(test_sparse_refuses_wrong_configurations), CASE(test_sparse_names_its_body),
-           CASE(test_sparse_cuda_or_a_reason), CASE(test_sparse_same_bits_with_every_instruction_set),
+           CASE(test_sparse_counts_subnormal_numbers_as_0), CASE(test_sparse_no_frames_is_no_work),
+           CASE(test_sparse_refuses_frames_outside_0_to_1), CASE(test_sparse_refuses_wrong_configurations),
+           CASE(test_sparse_names_its_body), CASE(test_sparse_cuda_or_a_reason),
+           CASE(test_sparse_same_bits_with_every_instruction_set),
            CASE(test_sparse_refuses_unknown_instruction_sets),
            CASE(test_sparse_new_survives_every_failing_allocation_and_thread),
            CASE(test_sparse_same_bits_with_any_number_of_threads),

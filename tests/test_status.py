@@ -127,18 +127,21 @@ class Status(Case):
 
     def test_a_full_ring_is_seen(self):
         """A stage whose reader is stopped waits for room, and says so."""
-        text = PIPELINE.replace("seed: 2,", "seed: 2, ring: 1,")
+        text = PIPELINE.replace("seed: 2,", "seed: 2, ring: 1, patience: 3,")
         launcher = self.launch(*LONG, text=text)
         self.wait_for(launcher, lambda status: self.all_tell(status) and self.stages(status)["topo"]["frame"] > 0)
         topo = self.stage_pid(launcher, "topo")
         os.kill(topo, signal.SIGSTOP)
         status = self.wait_for(launcher, lambda status: (self.stages(status)["sparse"]["waiting_output"] or 0) > 0.9)
+        self.assertLess(self.stages(status)["sparse"]["cpu"], 0.3, "what it cannot take does not wake it all the time")
         queue = self.stages(status)["sparse"]["queue"]
         self.assertGreater(queue["held"], 0.8 * queue["ring"])
         status = self.wait_for(launcher, lambda status: status["limits"] == "topo")
         self.assertRegex(status["sentence"], r"^topo limits the run: it has told nothing for \d+ s")
         self.assertIsNone(self.stages(status)["topo"]["computing"])
         self.assertGreater(self.stages(status)["topo"]["silent_s"], 4)
+        time.sleep(5)
+        self.assertEqual(self.stages(self.status())["sparse"]["restarts"], 0, "its input is not silent: there is no place for it")
         os.kill(topo, signal.SIGCONT)
         self.stop(launcher)
 
@@ -177,6 +180,50 @@ class Status(Case):
         launcher.send_signal(signal.SIGCONT)
         self.wait_for(launcher, lambda status: status["state"] == "running")
         self.stop(launcher)
+
+    def test_a_pause_counts_for_nothing(self):
+        """Longer than the silence of which a stage is suspected."""
+        launcher, pause = self.launch(*LONG), 7
+        self.wait_for(launcher, self.all_tell)
+        time.sleep(3)
+        launcher.send_signal(signal.SIGTSTP)
+        self.wait_for(launcher, lambda status: status["state"] == "paused")
+        time.sleep(pause)
+        launcher.send_signal(signal.SIGCONT)
+        seen, end = {}, time.monotonic() + 4
+        while time.monotonic() < end:
+            status = self.status()
+            if status["state"] == "running":
+                seen[status["time"]] = status
+            time.sleep(0.02)
+        self.stop(launcher)
+        self.assertGreater(len(seen), 1)
+        for status in seen.values():
+            self.assertNotIn("told nothing", status["sentence"])
+            self.assertTrue(self.all_tell(status))
+            for stage in status["stages"]:
+                self.assertLess(stage["silent_s"], pause)
+        status = self.status()
+        for stage in status["stages"]:
+            active = stage["frame"] / stage["rate"]
+            self.assertLess(active, status["elapsed_s"] - pause + 1, f"{stage['name']}: the pause counts")
+            self.assertGreater(active, 0.5 * (status["elapsed_s"] - pause))
+
+    def test_frames_that_come_in_lumps_have_an_even_rate(self):
+        """200 frames a second and a pass: the layers take each pass at once."""
+        launcher = self.launch(*LONG, "--set", "window.frames=200", "--set", "window.rate=200", "--set", "window.block=200",
+                               "--set", "sparse.block=200", "--set", "topo.block=200")
+        self.wait_for(launcher, lambda status: self.all_tell(status) and self.stages(status)["topo"]["pass"] > 4)
+        rates, end = {}, time.monotonic() + 6
+        while time.monotonic() < end:
+            status = self.status()
+            rates[status["time"]] = [stage["rate"] for stage in status["stages"]]
+            time.sleep(0.1)
+        self.stop(launcher)
+        self.assertGreater(len(rates), 3)
+        for some in rates.values():
+            for rate in some:
+                self.assertTrue(130 < rate < 300, rates)
 
     # ---- at the end ----
 
@@ -232,6 +279,7 @@ class Status(Case):
         os.makedirs(self.path("run", "status.json.part", "in-the-way"))
         said = self.run_pipeline("run", "--set", "window.rate=1500")
         self.assertEqual(said.count("status.json"), 1, said)
+        self.assertIn("status.json cannot be written: Is a directory", said)
         self.assertIn("the run goes on", said)
         self.assertEqual(set(self.result("run")), {"layers/sparse", "layers/topo", "recording"})
         self.assertFalse(os.path.exists(self.path("run", "status.json")))
@@ -270,6 +318,21 @@ class Status(Case):
         os.unlink(self.path("run", "status.json"))
         with self.assertRaises(loom.Error):
             run.status()
+
+    def test_from_python_without_a_status(self):
+        """It cannot be written, as on a full disk: that is said, and not waited for for ever."""
+        sys.path.insert(0, os.path.join(SOURCE, "tools", "python"))
+        import loom  # pylint: disable=import-outside-toplevel,import-error
+
+        os.environ["PATH"] = os.path.dirname(program("loom")) + ":" + os.environ["PATH"]
+        os.makedirs(self.path("run", "status.json.part", "in-the-way"))
+        run = loom.run(self.write(PIPELINE, passes=1000000), dir=self.path("run"))
+        self.addCleanup(run._errors.close)  # pylint: disable=protected-access
+        try:
+            with self.assertRaisesRegex(loom.Error, "status.json .* 0.5 s"):
+                run.status(timeout=0.5)
+        finally:
+            self.assertEqual(run.stop(), 130)
 
 
 FOREIGN = r"""#!/usr/bin/python3

@@ -233,6 +233,12 @@ class Top(Case):
             for arguments in (("--once", "mine"), ("--once", "--json", "mine")):
                 _, err = self.top(*arguments, code=65)
                 self.assertIn("mine/./status.json".replace("/./", "/"), err)
+        for state in ('"resting"', '"killed"', '"\\u001b[2J"', "7", "null", "[]"):
+            self.write('{"stages": [], "time": "' + stamp() + '", "state": ' + state + "}", "mine/status.json")
+            for arguments in (("--once", "mine"), ("--once", "--json", "mine"), ("mine",)):
+                _, err = self.top(*arguments, code=65)
+                self.assertIn("mine/status.json has the state '", err)
+                self.assertNotIn("\033", err)
         self.write("", "file")
         self.assertIn("'file'", self.top("file", code=64)[1])
 
@@ -252,13 +258,81 @@ class Top(Case):
         self.make_run(age_s=11)
         out, err = self.top("--once", "runs/made", code=69)
         self.assertIn("made  killed", out)
-        self.assertIn("The run was killed (or its launcher is held); the same loom run command goes on with it.", out)
+        self.assertIn("The run was killed; the same loom run command goes on with it.", out)
         self.assertIn("its launcher was killed", err)
         self.assertEqual(json.loads(self.top("--once", "--json", "runs/made", code=69)[0])["state"], "killed")
         terminal = self.terminal("runs/made")
         self.assertEqual(terminal.end(), 69)
         self.make_run(age_s=60, state="paused")
+        self.assertIn("made  killed", self.top("--once", "runs/made", code=69)[0])
+        self.make_run(age_s=5, state="paused")
         self.assertIn("made  paused", self.top("--once", "runs/made")[0])
+
+    def grow_old(self, run):
+        """As if the status of a stopped launcher were a minute old."""
+        with open(self.path(run, "status.json"), encoding="utf-8") as file:
+            status = json.load(file)
+        with open(self.path(run, "status.json"), "w", encoding="utf-8") as file:
+            json.dump({**status, "time": stamp(60)}, file)
+
+    def wait_until_stopped(self, pid):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                if file.read().rpartition(")")[2].split()[0] == "T":
+                    return
+            time.sleep(0.02)
+        self.fail("it does not stop")
+
+    def test_paused_held_or_killed(self):
+        """What is old is of a launcher that stands still, or of a dead one: that is found out, whatever the stages do."""
+        for number, state in ((signal.SIGTSTP, "paused"), (signal.SIGSTOP, "held")):
+            run = f"runs/{state}"
+            launcher = self.launch(run)
+            launcher.send_signal(number)
+            self.wait_until_stopped(launcher.pid)
+            self.grow_old(run)
+            self.assertEqual(json.loads(self.top("--once", "--json", run)[0])["state"], state)
+            self.assertIn(f"test  {state} ", self.top("--once", run)[0])
+            self.assertEqual(json.loads(self.top("--once", "--json")[0])["folder"], run, "it goes on")
+            launcher.kill()
+            launcher.wait()
+            self.assertEqual(json.loads(self.top("--once", "--json", run, code=69)[0])["state"], "killed")
+            with open(self.path(run, "lock"), encoding="ascii") as lock:
+                end = time.monotonic() + PATIENCE
+                while time.monotonic() < end:  # until the stages have ended
+                    with contextlib.suppress(BlockingIOError):
+                        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                        break
+                    time.sleep(0.02)
+
+    def test_long_paths(self):
+        """Of sockets: the longest that fit, those to which only the tap's ending does not, and far too long ones."""
+        for length in (103, 104, 107, 108, 180):
+            run = "d" * (length - len("/sockets/sparse"))
+            launcher = self.launch(run)
+            terminal = self.terminal(run, "--interval", "0.2", rows=45, columns=200)
+            terminal.wait_for(self, "winners 12 x 10(.|\n)*▀")
+            for _ in range(9):
+                terminal.type("m")
+                terminal.read(0.1)
+            terminal.read(0.5)  # activity again
+            held = self.sockets_folders(terminal.pid)
+            self.assertLessEqual(held, 4, "one a source that is shown, none of those before")
+            terminal.type("mm")
+            terminal.read(1)
+            self.assertEqual(self.sockets_folders(terminal.pid), 0, "no maps, no descriptors")
+            terminal.type("q")
+            self.assertEqual(terminal.end(), 0, terminal.output[-1000:])
+            self.stop(launcher)
+
+    def sockets_folders(self, pid):
+        """How often the program has a folder of sockets open."""
+        links = []
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        return sum(link.endswith("/sockets") for link in links)
 
     def test_not_running_in_a_terminal(self):
         for state, words in (("finished", "it has finished"), ("stopped", "it was stopped"), ("failed", "it has failed")):
@@ -361,11 +435,21 @@ class Top(Case):
         terminal.wait_for(self, "stages 1 to 1[0-9] of 60")
         terminal.type("\033[B")
         terminal.wait_for(self, "stages 2 to 1[0-9] of 60")
+        terminal.type("\033[B\033OB")  # at once; and as a keypad says it
+        terminal.wait_for(self, "stages 4 to [12][0-9] of 60")
+        terminal.type("\033[A\033[1;5A\033OA\033[B\033[3~\033[15~\033\033[B")
+        terminal.wait_for(self, "stages 3 to [12][0-9] of 60")
+        terminal.type("\033[")
+        time.sleep(0.005)
+        terminal.type("6")
+        time.sleep(0.005)
+        terminal.type("~")  # on a slow line
+        terminal.wait_for(self, "stages [12][0-9] to [23][0-9] of 60")
         terminal.type("j" * 100)
         terminal.wait_for(self, "stages 4[0-9] to 60 of 60")
         terminal.type("k" * 100)
         terminal.wait_for(self, "stages 1 to 1[0-9] of 60")
-        terminal.type("q")
+        terminal.type("\033[Bq")
         self.assertEqual(terminal.end(), 0)
 
     def test_simple_terminals(self):

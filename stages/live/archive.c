@@ -12,10 +12,19 @@
 #include "hdf5_file.h"
 #include "log.h"
 #include "recording_read.h"
+#include "scene_parts.h"
 
 #define FILES_MAX 8 /* recordings of a run that are shown */
 #define PRELOADED 8 /* clips from all over a recording, in which units look for their windows */
 #define PATH_BYTES 4200
+
+/* A recording that is open. */
+struct open_file {
+    struct recording_reader *reader; /* NULL: a free place */
+    dev_t device;
+    ino_t inode;
+    struct timespec changed; /* when it was last looked at */
+};
 
 /* A stream of a recording. */
 struct kept {
@@ -25,19 +34,12 @@ struct kept {
 
 struct archive {
     struct scene *scene;
-    struct recording_reader *files[FILES_MAX]; /* NULL: found unreadable since */
-    size_t n_files;
+    struct open_file files[FILES_MAX];
     struct kept kept[CLIP_STREAMS_MAX];
     size_t n_kept;
     struct timespec layers_changed; /* the folder of layer files, when it was last read */
     bool preloaded, any;
 };
-
-static int ends_in_h5(const struct dirent *entry)
-{
-    const size_t n = strlen(entry->d_name);
-    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
-}
 
 /* ---- layers ---- */
 
@@ -76,7 +78,7 @@ static void look_at_layers(struct archive *self, bool take)
         return;
     }
     self->layers_changed = about.st_mtim;
-    const int n = take ? scandir(folder, &entries, ends_in_h5, alphasort) : 0;
+    const int n = take ? scandir(folder, &entries, hdf5_is_named, alphasort) : 0;
     for (int sparse = 1; sparse >= 0; sparse--) {
         for (int i = 0; i < n; i++) {
             struct shown shown;
@@ -100,31 +102,36 @@ static void look_at_layers(struct archive *self, bool take)
 
 /* ---- recordings ---- */
 
-/* Frames that stream k has: from *first to before *end. */
+/* Frames that a stream has: from *first to before *end. None if the scene knows another stream by its name now. */
 static void extent_of(const struct archive *self, const struct kept *kept, uint64_t *first, uint64_t *end)
 {
-    const struct recording_reader *file = self->files[kept->file];
-    *first = file == NULL ? 0 : recording_reader_first(file);
-    *end = file == NULL ? 0 : *first + recording_reader_rows(file, kept->number);
+    const struct recording_reader *file = self->files[kept->file].reader;
+    *first = *end = 0;
+    if (stream_same_form(recording_reader_info(file, kept->number),
+                         &self->scene->streams[kept->stream].info)) {
+        *first = recording_reader_first(file);
+        *end = *first + recording_reader_rows(file, kept->number);
+    }
 }
 
 /* Tell the scene what the slider can reach: the frames that all streams have; if there are none, those of the first. */
 static void set_extent(struct archive *self)
 {
     struct scene *scene = self->scene;
-    uint64_t first = 0, end = 0;
+    uint64_t first = 0, end = 0, pass = 0;
     for (size_t k = 0; k < self->n_kept; k++) {
+        const struct kept *kept = &self->kept[k];
         uint64_t from, to;
-        extent_of(self, &self->kept[k], &from, &to);
-        if (k == 0) {
+        extent_of(self, kept, &from, &to);
+        if (from < to && first == end) {
             first = from;
             end = to;
+            pass = scene->streams[kept->stream].info.pass;
         } else if ((from > first ? from : first) < (to < end ? to : end)) {
             first = from > first ? from : first;
             end = to < end ? to : end;
         }
     }
-    const uint64_t pass = self->n_kept == 0 ? 0 : scene->streams[self->kept[0].stream].info.pass;
     const bool recorded = end > first;
     if (recorded != scene->recorded || first != scene->first || end - first != scene->frames ||
         pass != scene->recorded_pass) {
@@ -147,29 +154,52 @@ static bool is_kept(const struct archive *self, const char *name)
     return false;
 }
 
-/* quiet: one that cannot be read may only have been begun. */
+/* A place for another recording; FILES_MAX: there is none, or this one is open already. */
+static size_t place_for(const struct archive *self, const struct stat *about)
+{
+    size_t place = FILES_MAX;
+    for (size_t i = FILES_MAX; i-- > 0;) {
+        const struct open_file *file = &self->files[i];
+        if (file->reader == NULL) {
+            place = i;
+        } else if (file->device == about->st_dev && file->inode == about->st_ino) {
+            return FILES_MAX;
+        }
+    }
+    return place;
+}
+
+/* Open a recording that is not open yet. quiet: one that cannot be read may only have been begun. */
 static void open_recording(struct archive *self, const char *path, bool quiet)
 {
-    struct recording_reader *file = NULL;
-    if (self->n_files == FILES_MAX || recording_reader_new(&file, path) < 0) {
+    struct recording_reader *reader = NULL;
+    struct stat about;
+    if (stat(path, &about) != 0) {
+        about = (struct stat){.st_ino = 0}; /* it will not be opened either */
+    }
+    const size_t place = place_for(self, &about);
+    if (place == FILES_MAX || recording_reader_new(&reader, path) < 0) {
         if (!quiet) {
             log_warning("live page: a recording is left out: %s",
-                        self->n_files == FILES_MAX ? "there are too many" : error_message());
+                        place == FILES_MAX ? "there are too many" : error_message());
         }
         return;
     }
-    for (size_t s = 0; s < recording_reader_streams(file); s++) {
-        const struct stream_info *info = recording_reader_info(file, s);
+    self->files[place] = (struct open_file){reader, about.st_dev, about.st_ino, about.st_mtim};
+    self->preloaded = false;
+    for (size_t s = 0; s < recording_reader_streams(reader); s++) {
+        const struct stream_info *info = recording_reader_info(reader, s);
         if (self->n_kept == CLIP_STREAMS_MAX || is_kept(self, info->name)) {
             continue;
         }
-        const size_t stream = scene_add_stream(self->scene, info);
+        const struct scene_stream *known = scene_find_stream(self->scene, info->name);
+        const size_t stream = known != NULL && known->tapped ? (size_t)(known - self->scene->streams)
+                                                             : scene_add_stream(self->scene, info);
         if (stream < CLIP_STREAMS_MAX) {
-            self->kept[self->n_kept++] = (struct kept){self->n_files, s, stream};
+            self->kept[self->n_kept++] = (struct kept){place, s, stream};
             self->any = true;
         }
     }
-    self->files[self->n_files++] = file;
 }
 
 static void open_recordings(struct archive *self, bool quiet)
@@ -177,7 +207,7 @@ static void open_recordings(struct archive *self, bool quiet)
     char folder[PATH_BYTES], path[PATH_BYTES + 300];
     struct dirent **entries = NULL;
     snprintf(folder, sizeof folder, "%s/recordings", self->scene->folder);
-    const int n = scandir(folder, &entries, ends_in_h5, alphasort);
+    const int n = scandir(folder, &entries, hdf5_is_named, alphasort);
     for (int i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
         open_recording(self, path, quiet);
@@ -185,6 +215,43 @@ static void open_recordings(struct archive *self, bool quiet)
     }
     free(entries);
     set_extent(self);
+}
+
+/* Close a recording, with the streams that are kept of it. */
+static void close_recording(struct archive *self, size_t file)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < self->n_kept; k++) {
+        if (self->kept[k].file != file) {
+            self->kept[n++] = self->kept[k];
+        }
+    }
+    self->n_kept = n;
+    recording_reader_destroy(&self->files[file].reader);
+}
+
+/* See how far recordings have got; those that are gone, replaced or unreadable are closed. */
+static void refresh_recordings(struct archive *self)
+{
+    for (size_t i = 0; i < FILES_MAX; i++) {
+        struct open_file *file = &self->files[i];
+        struct stat about;
+        if (file->reader == NULL) {
+            continue;
+        }
+        if (stat(recording_reader_path(file->reader), &about) != 0 || about.st_dev != file->device ||
+            about.st_ino != file->inode) {
+            close_recording(self, i);
+        } else if ((recording_reader_condition(file->reader) == RECORDING_LIVE ||
+                    about.st_mtim.tv_sec != file->changed.tv_sec ||
+                    about.st_mtim.tv_nsec != file->changed.tv_nsec) &&
+                   recording_reader_refresh(file->reader) < 0) {
+            log_warning("live page: a recording can no longer be read: %s", error_message());
+            close_recording(self, i);
+        } else {
+            file->changed = about.st_mtim;
+        }
+    }
 }
 
 /* Metrics of all passes in the recordings, for runs without a metrics.jsonl. */
@@ -199,7 +266,7 @@ static void read_metrics(struct archive *self)
         for (uint64_t pass = info->pass > 0 ? first / info->pass : 0; pass < passes; pass++) {
             struct metric metrics[STREAM_METRICS_MAX];
             size_t n = 0;
-            if (recording_read_metrics(self->files[kept->file], kept->number, pass, metrics, &n) < 0) {
+            if (recording_read_metrics(self->files[kept->file].reader, kept->number, pass, metrics, &n) < 0) {
                 log_warning("live page: %s", error_message());
                 break;
             }
@@ -240,10 +307,10 @@ static int read_clip(struct archive *self, uint64_t seq, size_t n, struct clip *
         if (seq < first || seq + n > end) {
             continue;
         }
-        struct clip_part *part = clip_add(clip, kept->stream, &self->scene->streams[kept->stream].info);
-        status = part == NULL
-                     ? error_set(LOOM_EINTERNAL, "no memory for %zu frames", n)
-                     : recording_read(self->files[kept->file], kept->number, seq - first, n, part->fields);
+        struct recording_reader *file = self->files[kept->file].reader;
+        struct clip_part *part = clip_add(clip, kept->stream, recording_reader_info(file, kept->number));
+        status = part == NULL ? error_set(LOOM_EINTERNAL, "no memory for %zu frames", n)
+                              : recording_read(file, kept->number, seq - first, n, part->fields);
     }
     if (status < 0) {
         clip_fini(clip);
@@ -259,7 +326,7 @@ static void preload(struct archive *self)
     self->preloaded = true;
     for (uint64_t i = 0; i < PRELOADED && scene->recorded; i++) {
         const uint64_t seq = scene->first + i * step;
-        const size_t n = frames_from(self, seq, ASK_FRAMES_MAX);
+        const size_t n = frames_from(self, seq, scene_clip_frames(scene, ASK_FRAMES_MAX));
         struct clip clip;
         if (n > 0 && read_clip(self, seq, n, &clip) == LOOM_OK) {
             clip_ring_keep(&self->scene->clips, &clip);
@@ -273,7 +340,7 @@ int archive_say_clip(struct archive *self, uint64_t seq, size_t n, struct said *
     struct clip clip;
     *out = NULL;
     hdf5_quiet(); /* of this thread */
-    n = frames_from(self, seq, n);
+    n = frames_from(self, seq, scene_clip_frames(scene, n));
     if (!scene->recorded) {
         return error_set(LOOM_EDATA,
                          "this run has no recording: record one with a stage {stage: record, in: [...]}");
@@ -319,8 +386,8 @@ void archive_destroy(struct archive **self_p)
     if (self == NULL) {
         return;
     }
-    for (size_t i = 0; i < self->n_files; i++) {
-        recording_reader_destroy(&self->files[i]);
+    for (size_t i = 0; i < FILES_MAX; i++) {
+        recording_reader_destroy(&self->files[i].reader);
     }
     free(self);
     *self_p = NULL;
@@ -334,17 +401,8 @@ bool archive_has_any(const struct archive *self)
 void archive_look(struct archive *self)
 {
     hdf5_quiet(); /* of this thread */
-    for (size_t i = 0; i < self->n_files; i++) {
-        if (self->files[i] != NULL && recording_reader_condition(self->files[i]) == RECORDING_LIVE &&
-            recording_reader_refresh(self->files[i]) < 0) {
-            log_warning("live page: a recording can no longer be read: %s", error_message());
-            recording_reader_destroy(&self->files[i]);
-        }
-    }
-    if (self->n_files == 0) {
-        open_recordings(self, true);
-    }
-    set_extent(self);
+    refresh_recordings(self);
+    open_recordings(self, true);
     look_at_layers(self, true);
     if (!self->preloaded && self->scene->recorded) {
         preload(self);

@@ -23,10 +23,10 @@ void archive_destroy(struct archive **self_p);
 /* Whether anything was found: recordings, layers or metrics. */
 bool archive_has_any(const struct archive *self);
 
-/* See what has been written since. */
+/* See what has been written since, also recordings that have come or been replaced. */
 void archive_look(struct archive *self);
 
-/* The clip of n frames from seq on, or as many as are recorded of that pass. LOOM_EDATA if frame seq is not recorded, or is
+/* The clip of n frames from seq on, or as many as are recorded of that pass and may be sent at once. LOOM_EDATA if frame seq is not recorded, or is
  * damaged. */
 int archive_say_clip(struct archive *self, uint64_t seq, size_t n, struct said **out) LOOM_MUST_CHECK;
 

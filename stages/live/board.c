@@ -125,6 +125,17 @@ static struct slot *find_slot(struct board *self, enum board_type type, const ch
     return slot;
 }
 
+/* Have the viewer get the history as it will next be made, not the one that hangs there. */
+static void need_history(struct board *self, struct viewer *viewer)
+{
+    viewer->lacks_history = true;
+    for (size_t i = 0; i < self->n_slots; i++) {
+        if (self->slots[i].type == BOARD_HISTORY) {
+            viewer->seen[i] = self->slots[i].version;
+        }
+    }
+}
+
 /* ---- for the source ---- */
 
 void board_publish(struct board *self, enum board_type type, const char *name, struct said **message)
@@ -165,6 +176,17 @@ void board_answer(struct board *self, uint64_t viewer, enum board_answer answer,
     unlock(self);
     said_release(message);
     self->wake(self->argument);
+}
+
+void board_renew_history(struct board *self)
+{
+    lock(self);
+    for (size_t v = 0; v < BOARD_VIEWERS_MAX; v++) {
+        if (self->viewers[v].number != 0) {
+            need_history(self, &self->viewers[v]);
+        }
+    }
+    unlock(self);
 }
 
 struct board_wants board_wants(struct board *self)
@@ -217,17 +239,6 @@ void board_clear_fd(struct board *self)
 }
 
 /* ---- for the server ---- */
-
-/* Have the viewer get the history as it will next be made, not the one that hangs there. */
-static void need_history(struct board *self, struct viewer *viewer)
-{
-    viewer->lacks_history = true;
-    for (size_t i = 0; i < self->n_slots; i++) {
-        if (self->slots[i].type == BOARD_HISTORY) {
-            viewer->seen[i] = self->slots[i].version;
-        }
-    }
-}
 
 uint64_t board_join(struct board *self)
 {

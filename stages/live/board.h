@@ -59,6 +59,9 @@ void board_withdraw(struct board *self, enum board_type type, const char *name);
 /* The same message for one viewer, as numbered by board_take_ask; dropped if it has gone. */
 void board_answer(struct board *self, uint64_t viewer, enum board_answer answer, struct said **message);
 
+/* Have all viewers get the history as it will next be made: what they have is another run's. */
+void board_renew_history(struct board *self);
+
 struct board_wants board_wants(struct board *self);
 
 /* The next question (seek or unit) that waits; false: none does. A viewer's older one of the same type is

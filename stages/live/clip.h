@@ -9,6 +9,7 @@
 #include "stream.h"
 
 #define CLIP_STREAMS_MAX 32
+#define CLIP_BYTES_MAX ((size_t)8 << 20)       /* of a clip as it is sent, but one frame at least */
 #define CLIP_RING_MAX 16                       /* recent clips kept ... */
 #define CLIP_RING_BYTES_MAX ((size_t)32 << 20) /* ... and bytes, but one clip at least */
 

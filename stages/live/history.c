@@ -18,6 +18,16 @@ void history_fini(struct history *self)
     *self = (struct history){.n = 0};
 }
 
+void history_forget(struct history *self, const char *name)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        if (strcmp(self->stages[i].name, name) == 0) {
+            self->stages[i].n = self->stages[i].n_metrics = 0;
+        }
+    }
+    self->read = 0;
+}
+
 static struct history_stage *find_stage(struct history *self, const char *name)
 {
     for (size_t i = 0; i < self->n; i++) {
@@ -135,7 +145,7 @@ static size_t read_line(const json_t *root, const char **stage, uint64_t *pass,
     return n;
 }
 
-void history_follow(struct history *self, const char *path,
+bool history_follow(struct history *self, const char *path,
                     void (*told)(void *argument, const char *stage, uint64_t pass,
                                  const struct metric *metrics, size_t n),
                     void *argument)
@@ -144,10 +154,15 @@ void history_follow(struct history *self, const char *path,
     struct stat about;
     char *line = NULL;
     size_t size = 0;
+    bool replaced = false;
     if (file == NULL || fstat(fileno(file), &about) != 0) {
         goto done;
     }
-    if (about.st_ino != self->inode || about.st_size < self->read) { /* another run's */
+    if (about.st_ino != self->inode || about.st_size < self->read) { /* the first, or another run's */
+        replaced = self->inode != 0;
+        if (replaced) {
+            history_fini(self);
+        }
         self->inode = about.st_ino;
         self->read = 0;
     }
@@ -171,6 +186,7 @@ done:
     if (file != NULL) {
         fclose(file);
     }
+    return replaced;
 }
 
 /* ---- messages ---- */

@@ -41,9 +41,13 @@ void history_fini(struct history *self);
 bool history_add(struct history *self, const char *stage, uint64_t pass, const struct metric *metrics,
                  size_t n);
 
+/* Forget the passes of a stage, and read the whole metrics.jsonl again with the next history_follow. */
+void history_forget(struct history *self, const char *stage);
+
 /* Take what was added to a metrics.jsonl since the last call; lines that are none of ours are passed over. Calls
- * told(argument, ...) for each pass that is new, unless told is NULL. A file that is not there has nothing. */
-void history_follow(struct history *self, const char *path,
+ * told(argument, ...) for each pass that is new, unless told is NULL. A file that is not there has nothing; one in
+ * the place of another has all there is: what was known is forgotten then, and true is returned. */
+bool history_follow(struct history *self, const char *path,
                     void (*told)(void *argument, const char *stage, uint64_t pass,
                                  const struct metric *metrics, size_t n),
                     void *argument);

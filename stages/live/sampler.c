@@ -51,7 +51,7 @@ void sampler_clear(struct sampler *self)
 void sampler_describe(struct sampler *self, size_t s, const struct stream_info *info)
 {
     struct sampled *stream = &self->streams[s];
-    if (!stream->known || strcmp(stream->info.id, info->id) != 0) {
+    if (!stream->known || !stream_same_form(&stream->info, info)) {
         clear_stream(stream);
         self->emitted = 0;
     }

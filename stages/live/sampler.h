@@ -14,8 +14,9 @@
 #include "error.h"
 #include "stream.h"
 
-#define SAMPLER_BLOCKS_MAX 48                /* of a stream */
-#define SAMPLER_BYTES_MAX ((size_t)32 << 20) /* of a stream, but one block at least */
+#define SAMPLER_BLOCKS_MAX 48 /* of a stream */
+/* Of a stream, but one block at least; several times CLIP_BYTES_MAX, so that no clip is larger. */
+#define SAMPLER_BYTES_MAX ((size_t)32 << 20)
 
 struct sampled_block {
     uint64_t seq, n;

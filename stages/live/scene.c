@@ -106,8 +106,10 @@ size_t scene_add_stream(struct scene *self, const struct stream_info *info)
     }
     if (stream == NULL) {
         stream = &self->streams[self->n_streams++];
-    } else if (strcmp(stream->info.id, info->id) != 0) {
-        clip_ring_fini(&self->clips); /* another stream now, maybe of another shape */
+    } else if (!stream_same_form(&stream->info, info)) {
+        clip_ring_fini(&self->clips); /* another stream now, or one whose rows are read in another way */
+        history_forget(&self->history, info->name);
+        board_renew_history(self->board);
     }
     stream->info = *info;
     connect_streams(self);
@@ -152,10 +154,22 @@ static void say_value(const char *text)
     char *end = NULL;
     const double value = strtod(text, &end);
     if (end != text && *end == '\0' && isfinite(value)) {
-        fprintf(say.json, "%.15g", value);
+        fprintf(say.json, "%.17g", value);
     } else {
         log_json_string(say.json, text);
     }
+}
+
+/* Parameters that are nobody's business but the run's: what lets somebody in. */
+static bool is_secret(const char *key)
+{
+    char name[16];
+    size_t n = 0;
+    for (; key[n] != '\0' && n < sizeof name - 1; n++) {
+        name[n] = (char)(key[n] == '-' ? '_' : key[n]); /* as pipelines may have it */
+    }
+    name[n] = '\0';
+    return strcmp(name, "live_token") == 0 || strncmp(name, "curve_", 6) == 0;
 }
 
 static void say_parameters(const struct scene *self)
@@ -166,11 +180,16 @@ static void say_parameters(const struct scene *self)
         fputs(i == 0 ? "" : ",", say.json);
         log_json_string(say.json, stage->name == NULL ? "" : stage->name);
         fputs(":{", say.json);
+        bool any = false;
         for (size_t j = 0; j < stage->n_params; j++) {
-            fputs(j == 0 ? "" : ",", say.json);
-            log_json_string(say.json, stage->params[j].key == NULL ? "" : stage->params[j].key);
-            fputc(':', say.json);
-            say_value(stage->params[j].text);
+            const char *key = stage->params[j].key == NULL ? "" : stage->params[j].key;
+            if (!is_secret(key)) {
+                fputs(any ? "," : "", say.json);
+                log_json_string(say.json, key);
+                fputc(':', say.json);
+                say_value(stage->params[j].text);
+                any = true;
+            }
         }
         fputc('}', say.json);
     }
@@ -351,6 +370,7 @@ int scene_tell(struct scene *self, const struct board_wants *wants, const struct
 {
     const int64_t now_ms = clock_ms();
     int status = LOOM_OK;
+    bool renewed = false; /* the history is another run's now */
     if (wants->viewers == 0) {
         return LOOM_OK;
     }
@@ -365,9 +385,12 @@ int scene_tell(struct scene *self, const struct board_wants *wants, const struct
         char path[sizeof self->folder + 32];
         snprintf(path, sizeof path, "%s/metrics.jsonl", self->folder);
         const bool all_new = wants->viewers == 1 && wants->history; /* who gets the whole next */
-        history_follow(&self->history, path, all_new ? NULL : tell_pass, self);
+        renewed = history_follow(&self->history, path, all_new ? NULL : tell_pass, self);
     }
-    if (status == LOOM_OK && wants->history) {
+    if (renewed) {
+        board_renew_history(self->board);
+    }
+    if (status == LOOM_OK && (wants->history || renewed)) {
         status = tell_history(self);
     }
     if (status == LOOM_OK && now_ms >= self->status_ms) {

@@ -20,6 +20,7 @@
 struct scene_stream {
     struct stream_info info;
     char from[STREAM_NAME_BYTES]; /* stream that it is made of; "": none, or not known */
+    bool tapped;                  /* a tap has described it: what a recording says of it does not count */
 };
 
 struct scene {
@@ -49,6 +50,9 @@ void scene_fini(struct scene *self);
 
 /* Take note of a stream, new or described again. Returns its number, or CLIP_STREAMS_MAX if there are too many. */
 size_t scene_add_stream(struct scene *self, const struct stream_info *info);
+
+/* How many frames a clip may have, at most n and at least 1, so that its message is not larger than CLIP_BYTES_MAX. */
+size_t scene_clip_frames(const struct scene *self, size_t n);
 
 /* Make the message of a clip; *clip is taken over, and is empty then. LOOM_EINTERNAL. */
 int scene_take_clip(struct scene *self, struct clip *clip, struct said **out) LOOM_MUST_CHECK;

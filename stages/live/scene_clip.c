@@ -74,6 +74,30 @@ static void say_part(struct scene *self, const struct clip *clip, const struct c
     }
 }
 
+/* Bytes of a frame of a stream in a clip's message: of its fields, and of what is worked out of them. */
+static size_t bytes_of_frame(const struct scene *self, const struct stream_info *info)
+{
+    struct stream_field fields[STREAM_FIELDS_MAX];
+    const size_t n = stream_fields(info, fields);
+    size_t bytes = 0;
+    for (size_t f = 0; f < n; f++) {
+        bytes += fields[f].row_bytes;
+    }
+    const struct layer_known *layer =
+        info->kind == STREAM_CODES ? layers_find(&self->layers, info->name) : NULL;
+    return bytes + (layer == NULL ? 0 : (layer->rows + layer->cols) * sizeof(float));
+}
+
+size_t scene_clip_frames(const struct scene *self, size_t n)
+{
+    size_t bytes = 1;
+    for (size_t i = 0; i < self->n_streams; i++) {
+        bytes += bytes_of_frame(self, &self->streams[i].info);
+    }
+    const size_t most = CLIP_BYTES_MAX / bytes;
+    return most < 1 ? 1 : most < n ? most : n;
+}
+
 int scene_take_clip(struct scene *self, struct clip *clip, struct said **out)
 {
     struct worked_out more[CLIP_STREAMS_MAX] = {{.v = NULL}};

@@ -22,6 +22,7 @@
 #define HEADER_S 10                    /* until they must have come */
 #define CONNECTIONS_MAX (BOARD_VIEWERS_MAX + 32)
 #define STALL_MS 60000        /* a viewer that takes nothing for so long is closed */
+#define PAUSE_MS 5000         /* after which this process was stopped itself, and not its viewers */
 #define BAD_MAX 100           /* messages of a page that are rubbish, until it is closed */
 #define MESSAGES_A_SECOND 200 /* those of a page beyond that are rubbish too */
 #define WHY_BYTES 124         /* of a closing reason: RFC 6455 has room for 123 */
@@ -302,9 +303,10 @@ static int receive(struct server *self, struct session *session, const void *byt
 static void look_around(struct server *self)
 {
     const int64_t now_ms = clock_ms();
-    const bool look = now_ms - self->looked_ms >= 1000;
+    const bool look = now_ms - self->looked_ms >= 1000, paused = now_ms - self->looked_ms >= PAUSE_MS;
     for (struct session *session = self->sessions; session != NULL; session = session->next) {
         lws_callback_on_writable(session->wsi);
+        session->taken_ms = paused ? now_ms : session->taken_ms;
         if (look && now_ms - session->taken_ms >= STALL_MS) {
             lws_set_timeout(session->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
         }

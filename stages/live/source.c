@@ -7,7 +7,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define NICENESS 10 /* those who train go first */
+#include "clock.h"
+
+#define NICENESS 10   /* those who train go first */
+#define ANSWER_MS 100 /* in a row; then all others get their turn, whoever goes on asking */
 
 static int answer(struct scene *scene, struct archive *archive, const struct ask *ask, struct said **message)
 {
@@ -21,6 +24,7 @@ static int answer(struct scene *scene, struct archive *archive, const struct ask
 
 int source_answer(struct scene *scene, struct archive *archive)
 {
+    const int64_t begin_ms = clock_ms();
     struct ask ask;
     uint64_t viewer;
     int status = LOOM_OK;
@@ -34,6 +38,10 @@ int source_answer(struct scene *scene, struct archive *archive)
         }
         if (status == LOOM_OK) {
             board_answer(scene->board, viewer, which, &message);
+        }
+        if (clock_ms() - begin_ms >= ANSWER_MS) {
+            board_poke(scene->board); /* more may wait */
+            break;
         }
     }
     return status;

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "run_lock.h"
 
 static void get_text(char *text, size_t size, const json_t *map, const char *key)
 {
@@ -139,7 +140,17 @@ static double age_s(const char *time_text)
     return rest == NULL ? 0 : difftime(time(NULL), timegm(&utc));
 }
 
-/* The JSON object in a file, its state "killed" if it is too old to be running. */
+/* Whether the launcher that wrote RUN/status.json still lives, be it paused. */
+static bool launcher_lives(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path));
+    const bool lives = folder != NULL && run_lock_is_alive(folder);
+    free(folder);
+    return lives;
+}
+
+/* The JSON object in a file, its state "killed" if it is old and no launcher lives. */
 static int load(json_t **root, const char *path)
 {
     FILE *file = fopen(path, "re");
@@ -158,8 +169,8 @@ static int load(json_t **root, const char *path)
     }
     const char *state = json_string_value(json_object_get(*root, "state"));
     const char *time_text = json_string_value(json_object_get(*root, "time"));
-    if (state != NULL && strcmp(state, "running") == 0 && time_text != NULL &&
-        age_s(time_text) > STATUS_STALE_S &&
+    bool goes_on = state != NULL && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0);
+    if (goes_on && time_text != NULL && age_s(time_text) > STATUS_STALE_S && !launcher_lives(path) &&
         json_object_set_new(*root, "state", json_string("killed")) != 0) {
         status = error_set(LOOM_EINTERNAL, "no memory for '%s'", path);
     }

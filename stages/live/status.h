@@ -13,7 +13,8 @@
 
 #define STATUS_STAGES_MAX 1024
 #define STATUS_BYTES_MAX ((size_t)1 << 20)
-#define STATUS_STALE_S 10 /* a running run that has not written for so long was killed */
+#define STATUS_STALE_S                                                                                       \
+    10 /* a run that goes on but has not written for so long was killed, if no launcher lives */
 
 struct status_metric {
     char name[STREAM_METRIC_NAME_BYTES];

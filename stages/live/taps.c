@@ -102,9 +102,13 @@ static void take_stream(struct taps *self, struct tapped *tap)
     pthread_mutex_lock(&self->lock);
     tap->info = *info;
     pthread_mutex_unlock(&self->lock);
+    if (strcmp(tap->serves, self->message.serves) != 0) { /* a stage that was started again elsewhere */
+        endpoint_close(&tap->source);
+    }
     snprintf(tap->serves, sizeof tap->serves, "%s", self->message.serves);
     tap->stream = scene_add_stream(self->scene, info);
     if (tap->stream < CLIP_STREAMS_MAX) {
+        self->scene->streams[tap->stream].tapped = true;
         sampler_describe(&self->sampler, tap->stream, info);
     }
 }

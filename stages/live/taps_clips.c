@@ -50,11 +50,12 @@ static void set_apart(struct taps *self)
         if (stream == NULL || !stream->known) {
             continue;
         }
-        stream->apart = others && stream->info.ring == UINT64_MAX;
-        if (stream->apart && tap->source == NULL && find_stream(tap, endpoint, sizeof endpoint) &&
+        const bool wanted = others && stream->info.ring == UINT64_MAX;
+        if (wanted && tap->source == NULL && find_stream(tap, endpoint, sizeof endpoint) &&
             endpoint_connect(self->endpoints, &tap->source, ZMQ_DEALER, endpoint, 0, MESSAGE_REPLY_MAX) < 0) {
             taps_refuse(tap);
         }
+        stream->apart = wanted && tap->source != NULL; /* otherwise what its tap shows has to do */
     }
 }
 
@@ -170,12 +171,13 @@ static void find(struct taps *self, int64_t due_ms, int64_t now_ms)
     uint64_t seq = 0;
     const bool all = now_ms - self->began_ms < ALL_MS;
     const bool grace = now_ms - self->began_ms >= GRACE_MS && now_ms - due_ms >= GRACE_MS;
-    size_t n = sampler_common(&self->sampler, true, true, ASK_FRAMES_MAX, &seq);
+    const size_t most = scene_clip_frames(self->scene, ASK_FRAMES_MAX);
+    size_t n = sampler_common(&self->sampler, true, true, most, &seq);
     if (n == 0 && !all) {
-        n = sampler_common(&self->sampler, false, true, ASK_FRAMES_MAX, &seq);
+        n = sampler_common(&self->sampler, false, true, most, &seq);
     }
-    if (n == ASK_FRAMES_MAX || (n > 0 && grace)) {
-        self->last = n == ASK_FRAMES_MAX; /* slow ones: go on listening */
+    if (n == most || (n > 0 && grace)) {
+        self->last = n == most; /* slow ones: go on listening */
         if (self->last) {
             subscribe(self, false);
         }

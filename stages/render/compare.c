@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "draw.h"
+#include "hdf5_file.h"
 #include "log.h"
 #include "measure.h"
 #include "shown.h"
@@ -99,12 +100,6 @@ static int add_place(struct places *self, const char *run, const struct shown *l
     return LOOM_OK;
 }
 
-static int is_layer_file(const struct dirent *entry)
-{
-    const size_t n = strlen(entry->d_name);
-    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
-}
-
 /* Add the layers of one run. Files that cannot be read are logged and passed over. */
 static int add_run(struct places *self, const char *folder, const char *run)
 {
@@ -113,7 +108,7 @@ static int add_run(struct places *self, const char *folder, const char *run)
     char *layers = NULL;
     int n = asprintf(&layers, "%s/%s/layers", folder, run) < 0
                 ? -1
-                : scandir(layers, &entries, is_layer_file, alphasort);
+                : scandir(layers, &entries, hdf5_is_named, alphasort);
     int status = LOOM_OK;
     for (int sparse = 1; sparse >= 0; sparse--) {
         for (int i = 0; i < n && status == LOOM_OK; i++) {
@@ -212,14 +207,9 @@ static void write_title(char title[TEXT_BYTES], const char *run)
     }
 }
 
-static size_t count_numbers(const struct draw_map *map)
-{
-    return map->grid_x * map->grid_y * map->tile_width * map->tile_height;
-}
-
 static double largest(const struct place *place)
 {
-    const size_t n = count_numbers(&place->map);
+    const size_t n = draw_count_numbers(&place->map);
     double max = 0;
     for (size_t i = 0; i < n; i++) {
         max = fmax(max, (double)place->data[i]);
@@ -291,8 +281,7 @@ static int draw_layer(struct gallery *self, struct places *places, const struct 
         write_title(titles[r], places->runs[r]);
         maps[r] = map_of(places, of, places->runs[r], own_scales);
         maps[r].title = titles[r];
-        negative =
-            negative || (maps[r].data != NULL && draw_has_negative(maps[r].data, count_numbers(&maps[r])));
+        negative = negative || draw_has_negative(maps[r].data, draw_count_numbers(&maps[r]));
     }
     const char *slash = strrchr(folder, '/'), *name = slash != NULL && slash[1] != '\0' ? slash + 1 : folder;
     snprintf(title, sizeof title, "%s: %s of %s%s%s", name, of->invariant ? "prototypes" : "weights",

@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 
 #include "gallery.h"
+#include "hdf5_file.h"
 #include "recording_read.h"
 
 #define TITLE_BYTES 320
 #define PASSES_MAX 10000000
-#define SERIES_BYTES (2 * STREAM_NAME_BYTES + 4)
 
 void curves_fini(struct curves *self)
 {
@@ -23,7 +23,11 @@ void curves_fini(struct curves *self)
         free(self->items[i].pass);
         free(self->items[i].value);
     }
+    for (size_t i = 0; i < self->n_runs; i++) {
+        free(self->runs[i]);
+    }
     free(self->items);
+    free(self->runs);
     *self = (struct curves){0};
 }
 
@@ -34,14 +38,42 @@ static int no_memory(void)
 
 /* ---- collecting ---- */
 
-/* The curve of this name, made if there is none; NULL with error_message() if there can be no more. */
+/* The run's name as the curves keep it; NULL if memory runs out. */
+static const char *keep_run(struct curves *self, const char *run)
+{
+    for (size_t i = 0; i < self->n_runs; i++) {
+        if (strcmp(self->runs[i], run) == 0) {
+            return self->runs[i];
+        }
+    }
+    char **grown = realloc(self->runs, (self->n_runs + 1) * sizeof *grown);
+    if (grown == NULL) {
+        return NULL;
+    }
+    self->runs = grown;
+    grown[self->n_runs] = strdup(run);
+    return grown[self->n_runs] == NULL ? NULL : grown[self->n_runs++];
+}
+
+/* The look of the curves of a run and stage: a number for each that differs from those before. run: as it is kept. */
+static size_t choose_style(struct curves *self, const char *run, const char *stage)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        if (self->items[i].run == run && strcmp(self->items[i].stage, stage) == 0) {
+            return self->items[i].style;
+        }
+    }
+    return self->n_styles++;
+}
+
+/* The curve of this name, made if there is none; NULL with error_message() if there can be no more. run: as it is
+ * kept. */
 static struct curve *find_curve(struct curves *self, const char *run, const char *stage, const char *metric,
                                 int *status)
 {
     for (size_t i = self->n; i-- > 0;) {
         struct curve *curve = &self->items[i];
-        if (strcmp(curve->metric, metric) == 0 && strcmp(curve->stage, stage) == 0 &&
-            strcmp(curve->run, run) == 0) {
+        if (strcmp(curve->metric, metric) == 0 && strcmp(curve->stage, stage) == 0 && curve->run == run) {
             return curve;
         }
     }
@@ -52,9 +84,9 @@ static struct curve *find_curve(struct curves *self, const char *run, const char
         return NULL;
     }
     self->items = grown;
-    struct curve *curve = &grown[self->n++];
-    *curve = (struct curve){0};
-    snprintf(curve->run, sizeof curve->run, "%s", run);
+    struct curve *curve = &grown[self->n];
+    *curve = (struct curve){.run = run, .style = choose_style(self, run, stage)};
+    self->n++;
     snprintf(curve->stage, sizeof curve->stage, "%s", stage);
     snprintf(curve->metric, sizeof curve->metric, "%s", metric);
     return curve;
@@ -177,12 +209,6 @@ static int read_recording(struct curves *self, const char *path, const char *run
     return status;
 }
 
-static int is_recording(const struct dirent *entry)
-{
-    const size_t n = strlen(entry->d_name);
-    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
-}
-
 static int read_run(struct curves *self, const char *folder, const char *run)
 {
     char *path = NULL;
@@ -200,7 +226,7 @@ static int read_run(struct curves *self, const char *folder, const char *run)
     if (asprintf(&path, "%s/recordings", folder) < 0) {
         return no_memory();
     }
-    const int n = scandir(path, &entries, is_recording, alphasort);
+    const int n = scandir(path, &entries, hdf5_is_named, alphasort);
     int status =
         n > 0 ? LOOM_OK
               : error_set(LOOM_EIO, "'%s' is no run's folder: it has neither metrics.jsonl nor recordings",
@@ -224,6 +250,10 @@ int curves_read(struct curves *self, const char *path, const char *run)
     const size_t length = strlen(path);
     if (stat(path, &about) != 0) {
         return error_set(LOOM_EIO, "cannot read %s: %s", path, strerror(errno));
+    }
+    run = keep_run(self, run);
+    if (run == NULL) {
+        return no_memory();
     }
     if (S_ISDIR(about.st_mode)) {
         return read_run(self, path, run);
@@ -281,34 +311,11 @@ static int check_list(const struct curves *self, const char *list)
     return LOOM_OK;
 }
 
-/* Whether two curves are of one run and stage: then they look the same in every panel. */
-static bool is_alike(const struct curve *a, const struct curve *b)
-{
-    return strcmp(a->run, b->run) == 0 && strcmp(a->stage, b->stage) == 0;
-}
-
-/* Number of the first curve's look among all that differ. */
-static size_t style_of(const struct curves *self, size_t i)
-{
-    size_t style = 0;
-    for (size_t j = 0; j < self->n; j++) {
-        bool first = true;
-        for (size_t k = 0; k < j; k++) {
-            first = first && !is_alike(&self->items[k], &self->items[j]);
-        }
-        if (first && is_alike(&self->items[j], &self->items[i])) {
-            break;
-        }
-        style += first;
-    }
-    return style;
-}
-
 /* What is drawn, before it is: room for all panels and series. */
 struct drawing {
     struct plot_panel *panels;
     struct plot_series *series;
-    char (*names)[SERIES_BYTES]; /* of the series */
+    char **names; /* of the series, each owned */
     char (*titles)[STREAM_METRIC_NAME_BYTES];
     size_t n_panels, n_series;
     bool runs, stages; /* there are several of them */
@@ -316,21 +323,27 @@ struct drawing {
 
 static void drawing_fini(struct drawing *self)
 {
+    for (size_t i = 0; i < self->n_series; i++) {
+        free(self->names[i]);
+    }
     free(self->panels);
     free(self->series);
     free(self->names);
     free(self->titles);
 }
 
-static void name_series(const struct drawing *drawing, char name[SERIES_BYTES], const struct curve *curve)
+/* The name of a curve, to be freed; NULL if memory runs out. */
+static char *name_series(const struct drawing *drawing, const struct curve *curve)
 {
-    snprintf(name, SERIES_BYTES, "%s%s%s", drawing->runs ? curve->run : "",
-             drawing->runs && drawing->stages ? ": " : "",
-             drawing->runs && !drawing->stages ? "" : curve->stage);
+    char *name = NULL;
+    const int n = asprintf(&name, "%s%s%s", drawing->runs ? curve->run : "",
+                           drawing->runs && drawing->stages ? ": " : "",
+                           drawing->runs && !drawing->stages ? "" : curve->stage);
+    return n < 0 ? NULL : name;
 }
 
 /* Add the panel of the metric of curve `first`. */
-static void add_panel(struct drawing *drawing, const struct curves *self, size_t first)
+static int add_panel(struct drawing *drawing, const struct curves *self, size_t first)
 {
     const char *metric = self->items[first].metric;
     char *title = drawing->titles[drawing->n_panels];
@@ -343,17 +356,18 @@ static void add_panel(struct drawing *drawing, const struct curves *self, size_t
     for (size_t i = first; i < self->n; i++) {
         const struct curve *curve = &self->items[i];
         if (strcmp(curve->metric, metric) == 0) {
-            name_series(drawing, drawing->names[drawing->n_series], curve);
-            drawing->series[drawing->n_series] =
-                (struct plot_series){.name = drawing->names[drawing->n_series],
-                                     .x = curve->pass,
-                                     .y = curve->value,
-                                     .n = curve->n,
-                                     .style = style_of(self, i)};
+            char *name = name_series(drawing, curve);
+            if (name == NULL) {
+                return no_memory();
+            }
+            drawing->names[drawing->n_series] = name;
+            drawing->series[drawing->n_series] = (struct plot_series){
+                .name = name, .x = curve->pass, .y = curve->value, .n = curve->n, .style = curve->style};
             drawing->n_series++;
             panel->n++;
         }
     }
+    return LOOM_OK;
 }
 
 static int make_drawing(struct drawing *drawing, const struct curves *self, const char *metrics)
@@ -367,19 +381,31 @@ static int make_drawing(struct drawing *drawing, const struct curves *self, cons
         return no_memory();
     }
     for (size_t i = 0; i < self->n; i++) {
-        drawing->runs = drawing->runs || strcmp(self->items[i].run, self->items[0].run) != 0;
+        drawing->runs = drawing->runs || self->items[i].run != self->items[0].run;
         drawing->stages = drawing->stages || strcmp(self->items[i].stage, self->items[0].stage) != 0;
     }
-    for (size_t i = 0; i < self->n; i++) {
+    int status = LOOM_OK;
+    for (size_t i = 0; i < self->n && status == LOOM_OK; i++) {
         bool first = is_listed(metrics, self->items[i].metric);
         for (size_t j = 0; j < i; j++) {
             first = first && strcmp(self->items[j].metric, self->items[i].metric) != 0;
         }
         if (first) {
-            add_panel(drawing, self, i);
+            status = add_panel(drawing, self, i);
         }
     }
-    return LOOM_OK;
+    return status;
+}
+
+static void write_subtitle(char subtitle[TITLE_BYTES], double passes, size_t left_out)
+{
+    char count[32], without[32], note[96] = "";
+    gallery_count(count, (uint64_t)passes);
+    gallery_count(without, left_out);
+    if (left_out > 0) { /* of logarithmic axes */
+        snprintf(note, sizeof note, "; left out: %s value%s ≤ 0", without, left_out > 1 ? "s" : "");
+    }
+    snprintf(subtitle, TITLE_BYTES, "%s pass%s%s", count, passes > 1 ? "es" : "", note);
 }
 
 int curves_draw(struct image *out, const struct curves *self, const char *metrics, enum plot_scale scale,
@@ -398,14 +424,11 @@ int curves_draw(struct image *out, const struct curves *self, const char *metric
     for (size_t i = 0; i < self->n; i++) {
         last = self->items[i].n > 0 ? fmax(last, self->items[i].pass[self->items[i].n - 1]) : last;
     }
-    char count[32];
-    gallery_count(count, (uint64_t)last);
     if (drawing.runs) {
         snprintf(title, sizeof title, "Metrics of several runs");
     } else {
-        snprintf(title, sizeof title, "Metrics of run %s", self->items[0].run);
+        snprintf(title, sizeof title, "Metrics of run %.256s", self->items[0].run);
     }
-    snprintf(subtitle, sizeof subtitle, "%s pass%s", count, last > 1 ? "es" : "");
     if (status == LOOM_OK) {
         const struct plot plot = {.title = title,
                                   .subtitle = subtitle,
@@ -413,6 +436,7 @@ int curves_draw(struct image *out, const struct curves *self, const char *metric
                                   .panels = drawing.panels,
                                   .n = drawing.n_panels,
                                   .scale = scale};
+        write_subtitle(subtitle, last, plot_count_left_out(&plot));
         status = plot_draw(out, &plot, text);
     }
     drawing_fini(&drawing);

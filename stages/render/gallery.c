@@ -26,7 +26,7 @@ void gallery_fini(struct gallery *self)
 
 void gallery_note_failure(struct gallery *self, int status)
 {
-    if (self->failures++ == 0) {
+    if (self->failures++ == 0 && !self->silent) {
         log_warning("%s", error_message());
     }
     self->failure = status;
@@ -72,10 +72,9 @@ void gallery_write(struct gallery *self, int status, struct image *image, const 
 static void draw(struct gallery *self, const char *name, const char *suffix, bool labelled,
                  struct draw_map *map)
 {
-    const size_t n = map->grid_x * map->grid_y * map->tile_width * map->tile_height;
     struct image image = {0};
     char note[DRAW_NOTE_BYTES], title[2 * TEXT_BYTES + DRAW_NOTE_BYTES];
-    map->colours = colours_choose(self->colours, draw_has_negative(map->data, n));
+    map->colours = colours_choose(self->colours, draw_has_negative(map->data, draw_count_numbers(map)));
     draw_map_note(note, map);
     snprintf(title, sizeof title, "%s; %s%s%s", map->title, map->subtitle, note[0] != '\0' ? "; " : "", note);
     const int status =
@@ -157,12 +156,28 @@ static void draw_weights(struct gallery *self, const struct shown *layer)
     }
 }
 
+/* Prototypes that would take too long: a failure if they alone are wanted. */
+static void leave_out_prototypes(struct gallery *self, const struct shown *layer, const struct shown *sparse)
+{
+    if (self->only == GALLERY_PROTOTYPES) {
+        gallery_note_failure(
+            self,
+            error_set(
+                LOOM_EDATA,
+                "the prototypes of %s are too large to be drawn: %zu units, each a sum over the %zu of %s "
+                "with %zu weights each",
+                layer->name, layer->weights.rows, sparse->weights.rows, sparse->name, sparse->weights.cols));
+    } else {
+        log_info("the prototypes of %s are not drawn%s: too large", layer->name,
+                 !self->final ? " while it learns" : "");
+    }
+}
+
 static void draw_prototypes(struct gallery *self, const struct shown *layer, const struct shown *sparse)
 {
     const size_t M = layer->weights.rows, N = sparse->weights.rows, P = sparse->weights.cols;
     if ((double)M * (double)N * (double)P > (self->final ? WORK_FINAL_MAX : WORK_LIVE_MAX)) {
-        log_info("the prototypes of %s are not drawn%s: too large", layer->name,
-                 !self->final ? " while it learns" : "");
+        leave_out_prototypes(self, layer, sparse);
         return;
     }
     float *prototypes = malloc(M * P * sizeof *prototypes);
@@ -204,7 +219,7 @@ static void draw_one(struct gallery *self, const struct shown *of, size_t unit, 
                            .tile_height = of->weights.input_height,
                            .title = title,
                            .subtitle = subtitle,
-                           .scale = self->path != NULL ? self->scale : 0,
+                           .scale = self->scale_all ? self->scale : 0,
                            .side = UNIT_SIDE};
     draw(self, name, suffix, true, &map);
 }
@@ -278,7 +293,7 @@ static void draw_coverage(struct gallery *self, const struct shown *layer, const
                            .tile_height = sparse->weights.grid_y,
                            .title = title,
                            .subtitle = subtitle,
-                           .scale = self->path != NULL ? self->scale : 0,
+                           .scale = self->scale_all ? self->scale : 0,
                            .side = COVERAGE_SIDE};
     if (wants(self, GALLERY_COVERAGE)) {
         draw(self, layer->name, "-coverage", true, &map);

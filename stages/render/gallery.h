@@ -31,20 +31,23 @@ struct gallery {
     bool per_unit;      /* weights and prototypes: each unit's colours go up to its own largest number */
     bool plain;         /* no margin, title and colour bar, whatever is drawn */
     size_t scale;       /* pixels a weight; 0: as draw.h chooses */
-    bool separators;    /* lines between units */
-    bool keep;          /* do not overwrite files */
-    FILE *list;         /* the path of every picture made goes here, a line each; NULL: nowhere; borrowed */
-    bool final;         /* nothing is learning any more: what takes minutes is drawn too */
-    struct text *text;  /* NULL: no letters; owned */
-    size_t drawn;       /* pictures made */
-    size_t failures;    /* pictures that could not be made */
-    int failure;        /* why the last of them could not */
-    char *why;          /* its message; owned */
+    bool scale_all;  /* `scale` is that of coverage and single units, too; else they are as large as usual */
+    bool separators; /* lines between units */
+    bool keep;       /* do not overwrite files */
+    FILE *list;      /* the path of every picture made goes here, a line each; NULL: nowhere; borrowed */
+    bool final;      /* nothing is learning any more: what takes minutes is drawn too */
+    struct text *text; /* NULL: no letters; owned */
+    size_t drawn;      /* pictures made */
+    bool silent;       /* failures are not logged: the caller says why */
+    size_t failures;   /* pictures that could not be made */
+    int failure;       /* why the last of them could not */
+    char *why;         /* its message; owned */
 };
 
 void gallery_fini(struct gallery *self);
 
-/* Draw all there is to draw (or `only`) of a layer. sparse: the layer below it, NULL if there is none or it is not known.
+/* Draw all there is to draw (or `only`) of a layer. Prototypes that would take too long are left out, which is a
+ * failure only if nothing else is wanted. sparse: the layer below it, NULL if there is none or it is not known.
  * A picture that cannot be made is remembered, the first one logged, and the others are drawn. */
 void gallery_draw(struct gallery *self, const struct shown *layer, const struct shown *sparse);
 
@@ -65,7 +68,7 @@ void gallery_moment(char text[GALLERY_MOMENT_BYTES], const char *run, uint64_t p
 /* 200000 as 200,000. */
 void gallery_count(char text[32], uint64_t count);
 
-/* Remember error_message(), and log it if it is the first: a full disk concerns every picture. */
+/* Remember error_message(), and log it, unless silent, if it is the first: a full disk concerns every picture. */
 void gallery_note_failure(struct gallery *self, int status);
 
 #endif

@@ -37,6 +37,7 @@
 #include "compare.h"
 #include "durable_file.h"
 #include "gallery.h"
+#include "hdf5_file.h"
 #include "live.h"
 #include "log.h"
 #include "run_pictures.h"
@@ -269,12 +270,6 @@ static int render_tap(const struct stage_context *context, void *state, const st
     return LOOM_OK;
 }
 
-static int is_layer_file(const struct dirent *entry)
-{
-    const size_t n = strlen(entry->d_name);
-    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
-}
-
 /* Draw the layer files in `layers`: those of sparse layers first, for the others need them. LOOM_EIO if there
  * must be such a folder and is not, LOOM_EDATA if there must be layers in it and are none. */
 static int draw_files(struct render *self)
@@ -282,7 +277,7 @@ static int draw_files(struct render *self)
     struct dirent **entries = NULL;
     const char *folder = self->layers;
     size_t drawable = 0;
-    const int n = scandir(folder, &entries, is_layer_file, alphasort);
+    const int n = scandir(folder, &entries, hdf5_is_named, alphasort);
     if (n < 0 && (self->asked || errno != ENOENT)) { /* beside taps there need not be files */
         return error_set(LOOM_EIO, "cannot read the folder of layer files '%s': %s", folder, strerror(errno));
     }

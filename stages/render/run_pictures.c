@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "curves.h"
+#include "hdf5_file.h"
 #include "trail.h"
 
 static void draw_metrics(struct gallery *self, const char *folder)
@@ -53,12 +54,6 @@ void run_pictures_trail(struct gallery *self, const char *recording)
     trail_fini(&trail);
 }
 
-static int is_recording(const struct dirent *entry)
-{
-    const size_t n = strlen(entry->d_name);
-    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
-}
-
 void run_pictures_draw(struct gallery *self, const char *folder)
 {
     struct dirent **entries = NULL;
@@ -66,7 +61,7 @@ void run_pictures_draw(struct gallery *self, const char *folder)
     draw_metrics(self, folder);
     const int n = asprintf(&recordings, "%s/recordings", folder) < 0
                       ? -1
-                      : scandir(recordings, &entries, is_recording, alphasort);
+                      : scandir(recordings, &entries, hdf5_is_named, alphasort);
     for (int i = 0; i < n; i++) {
         char *path = NULL;
         if (asprintf(&path, "%s/%s", recordings, entries[i]->d_name) >= 0) {

@@ -76,6 +76,8 @@ static int choose_frames(struct trail *self, struct source *source, const char *
         const uint64_t pass_end = info->pass > 0 ? (from / info->pass + 1) * info->pass : end;
         to = (pass_end < end ? pass_end : end) - 1;
         to = to - from >= TRAIL_FRAMES_MAX && to >= from ? from + TRAIL_FRAMES_MAX - 1 : to;
+    } else if (to == TRAIL_LAST) {
+        to = end - 1;
     }
     if (end == first) {
         return error_set(LOOM_EDATA, "%s has no frame of %s yet", path, info->name);

@@ -14,6 +14,7 @@
 #define TRAIL_FRAMES_MAX ((size_t)1000000) /* of one picture */
 #define TRAIL_WINDOW_FRAMES 500            /* of the picture of the moving window */
 #define TRAIL_END UINT64_MAX               /* as last frame: the end of the first pass, or of the recording */
+#define TRAIL_LAST (UINT64_MAX - 1)        /* as last frame: the last that is recorded */
 
 struct trail {
     char name[STREAM_NAME_BYTES]; /* of the stage that made the frames */
@@ -31,7 +32,7 @@ void trail_fini(struct trail *self);
 /* Whether a recording has a frame that tells where the window is. Errors as those of trail_read. */
 int trail_is_told(const char *recording, bool *told) LOOM_MUST_CHECK;
 
-/* Read the positions in frames `from` to `to` (both included; TRAIL_END) of a recording, which may still be
+/* Read the positions in frames `from` to `to` (both included; TRAIL_END, TRAIL_LAST) of a recording, which may still be
  * recorded, and the tapestry: the file that the recording's pipeline names, if it is there and shows what the
  * frames show, else put together from the frames themselves, later ones over earlier ones. LOOM_EDATA if it has no
  * frames with positions, or is damaged; LOOM_EUSAGE if it does not have the frames asked for; LOOM_EIO if it cannot

@@ -5,6 +5,8 @@
 #include "draw.h"
 
 #include <argp.h>
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +80,10 @@ static const struct argp_option options[] = {
     {"layer", KEY_LAYER, "NAME", 0, "which layer, where there are several", 3},
     {"unit", KEY_UNIT, "N", 0, "number of the unit; or least or most: the sparse unit that is covered so", 3},
     {"metrics", KEY_METRICS, "LIST", 0, "curves: only these metrics, with commas", 3},
-    {"log", KEY_LOG, NULL, 0, "curves: logarithmic (default: where the largest is 20 times the smallest)", 3},
+    {"log", KEY_LOG, NULL, 0,
+     "curves: logarithmic, without values of 0 and less (default: where the largest is 20 times the "
+     "smallest)",
+     3},
     {"linear", KEY_LINEAR, NULL, 0, "curves: never logarithmic", 3},
     {"frames", KEY_FRAMES, "A..B", 0,
      "frames A to B, both included; A.. to the end (default: tapestry the first pass, window its first 500, "
@@ -98,6 +103,49 @@ static const struct argp_option options[] = {
     {"columns", KEY_COLUMNS, "N", 0, "sheet: how many runs stand in a row (default: about a square)", 3},
     {0},
 };
+
+static const char documentation[] =
+    "Draw a layer file, a recording or a run's folder. Prints the files that it made.\n\n"
+    "  weights     a layer's weights, a tile a unit, in the order of the grid\n"
+    "  prototypes  each invariant unit seen in pixels: its weights times the\n"
+    "              sparse ones\n"
+    "  coverage    for each sparse unit, the sum of its weights to all\n"
+    "              invariant units\n"
+    "  unit        one unit, its number and place\n"
+    "  curves      every metric over the passes, of one run or several together\n"
+    "  tapestry    what the window moves over, and its way there\n"
+    "  window      the same from near: the way of its first 500 frames\n"
+    "  animation   input, outputs and reconstruction beside each other, frame by\n"
+    "              frame, also while they are recorded: what is still to come is\n"
+    "              waited for\n"
+    "  sheet       a layer in all runs of a folder, such as a sweep's, side by side\n"
+    "\vPanels of an animation. t is the frame shown, io(t) the invariant layer's\n"
+    "output (0 before a pass begins), W and U the weights in the layers' files, or\n"
+    "in the newest checkpoints of a run that is learning:\n"
+    "  input           the frame, from 0 to 1\n"
+    "  io              io(t)\n"
+    "  io_2            io(t - 1), that in the middle of three\n"
+    "  q               (io(t) + io(t - 2)) / 2, that interpolated\n"
+    "  error           |io_2 - q|\n"
+    "  reconstruction  sum of p_i W_i over the winners i that were recorded, from\n"
+    "                  0 to 1; p_i is the drive of unit i by the frame (where no\n"
+    "                  frames were recorded, from the code)\n"
+    "  from_io         the code U' io, seen in pixels like a code: what the\n"
+    "                  invariant output knows of the frame\n"
+    "io, io_2, q and error share one scale, up to the largest output in all frames\n"
+    "(or --most); so has from_io one of its own. By default there are input, io,\n"
+    "reconstruction; above a layer of rule smooth input, io_2, q, error,\n"
+    "reconstruction: those of the notebooks. OUT.png moves in every browser (APNG);\n"
+    "OUT.y4m, or - for standard output, is for ffmpeg and other players.\n\n"
+    "For example:\n"
+    "  loom draw weights runs/topo/layers/sparse.h5 --per-unit --colours viridis\n"
+    "  loom draw prototypes runs/topo -o prototypes.png\n"
+    "  loom draw unit runs/topo --unit least\n"
+    "  loom draw curves runs/b3 runs/b4 --metrics homogeneity,coverage_min\n"
+    "  loom draw animation runs/topo -o topo.png\n"
+    "  loom draw animation runs/topo --frames 0.. --most 1 --rate 50 -o - | ffplay -\n\n"
+    "Exit codes: 0 done, 64 bad usage, 65 a file that is damaged or of another kind, 74 I/O error, 130 an "
+    "animation was interrupted: it is there with the frames so far.";
 
 static const struct picture *find_picture(const char *name)
 {
@@ -121,7 +169,8 @@ static void take_path(struct command *self, const struct argp_state *state, cons
     self->paths[self->draw.n++] = argument;
 }
 
-static void take_colours(struct command *self, const struct argp_state *state, const char *name)
+/* Their index in colours_names. */
+static size_t read_colours(const struct argp_state *state, const char *name)
 {
     size_t i = 0;
     while (colours_names[i] != NULL && strcmp(colours_names[i], name) != 0) {
@@ -131,7 +180,7 @@ static void take_colours(struct command *self, const struct argp_state *state, c
         argp_error(state, "there are no colours '%s'; there are auto, grey, viridis, cividis and redblue",
                    name);
     }
-    self->draw.gallery.colours = i;
+    return i;
 }
 
 static void check(const struct command *self, const struct argp_state *state)
@@ -157,79 +206,104 @@ static void check(const struct command *self, const struct argp_state *state)
     }
 }
 
+/* An option without a value; false if `key` is none. */
+static bool take_flag(struct draw *self, int key)
+{
+    switch (key) {
+    case KEY_FORCE:
+        self->gallery.keep = false;
+        return true;
+    case KEY_PLAIN:
+        self->gallery.plain = true;
+        return true;
+    case KEY_PER_UNIT:
+        self->gallery.per_unit = true;
+        return true;
+    case KEY_SEPARATORS:
+        self->gallery.separators = true;
+        return true;
+    case KEY_LOG:
+        self->scale = PLOT_LOG;
+        return true;
+    case KEY_LINEAR:
+        self->scale = PLOT_LINEAR;
+        return true;
+    case KEY_PER_FRAME:
+        self->per_frame = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* An option whose value is a word; false if `key` is none. */
+static bool take_word(struct draw *self, int key, const char *word)
+{
+    switch (key) {
+    case 'o':
+        self->out = word;
+        return true;
+    case KEY_LAYER:
+        self->layer = word;
+        return true;
+    case KEY_METRICS:
+        self->metrics = word;
+        return true;
+    case KEY_PANELS:
+        self->panels = word;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* An option whose value must be of some kind; false if `key` is none. */
+static bool take_value(struct draw *self, int key, const char *value, const struct argp_state *state)
+{
+    switch (key) {
+    case KEY_COLOURS:
+        self->gallery.colours = read_colours(state, value);
+        return true;
+    case KEY_SCALE:
+        self->gallery.scale = (size_t)option_whole(state, "scale", value, 1, 100);
+        return true;
+    case KEY_UNIT:
+        if (strcmp(value, "least") != 0 && strcmp(value, "most") != 0) {
+            (void)option_whole(state, "unit", value, 0, UINT32_MAX);
+        }
+        self->unit = value;
+        return true;
+    case KEY_FRAMES:
+        option_frames(state, value, &self->from, &self->to);
+        self->chosen = true;
+        return true;
+    case KEY_MOST:
+        self->most = option_number(state, "most", value, 1e-30, 1e30);
+        return true;
+    case KEY_RATE:
+        self->rate = option_number(state, "rate", value, 0.01, 1000);
+        return true;
+    case KEY_COLUMNS:
+        self->columns = (size_t)option_whole(state, "columns", value, 1, 1000);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct command *self = state->input;
-    struct draw *draw = &self->draw;
     self->given |= key >= 0x100 && key < 0x120 ? BIT(key) : 0;
-    switch (key) {
-    case 'o':
-        draw->out = argument;
-        return 0;
-    case KEY_FORCE:
-        draw->gallery.keep = false;
-        return 0;
-    case KEY_COLOURS:
-        take_colours(self, state, argument);
-        return 0;
-    case KEY_SCALE:
-        draw->gallery.scale = (size_t)option_whole(state, "scale", argument, 1, 100);
-        return 0;
-    case KEY_PLAIN:
-        draw->gallery.plain = true;
-        return 0;
-    case KEY_PER_UNIT:
-        draw->gallery.per_unit = true;
-        return 0;
-    case KEY_SEPARATORS:
-        draw->gallery.separators = true;
-        return 0;
-    case KEY_LAYER:
-        draw->layer = argument;
-        return 0;
-    case KEY_UNIT:
-        if (strcmp(argument, "least") != 0 && strcmp(argument, "most") != 0) {
-            (void)option_whole(state, "unit", argument, 0, UINT32_MAX);
-        }
-        draw->unit = argument;
-        return 0;
-    case KEY_METRICS:
-        draw->metrics = argument;
-        return 0;
-    case KEY_LOG:
-        draw->scale = PLOT_LOG;
-        return 0;
-    case KEY_LINEAR:
-        draw->scale = PLOT_LINEAR;
-        return 0;
-    case KEY_FRAMES:
-        option_frames(state, argument, &draw->from, &draw->to);
-        draw->chosen = true;
-        return 0;
-    case KEY_PANELS:
-        draw->panels = argument;
-        return 0;
-    case KEY_PER_FRAME:
-        draw->per_frame = true;
-        return 0;
-    case KEY_MOST:
-        draw->most = option_number(state, "most", argument, 1e-30, 1e30);
-        return 0;
-    case KEY_RATE:
-        draw->rate = option_number(state, "rate", argument, 0.01, 1000);
-        return 0;
-    case KEY_COLUMNS:
-        draw->columns = (size_t)option_whole(state, "columns", argument, 1, 1000);
-        return 0;
-    case ARGP_KEY_ARG:
+    if (key == ARGP_KEY_ARG) {
         take_path(self, state, argument);
-        return 0;
-    case ARGP_KEY_END:
+    } else if (key == ARGP_KEY_END) {
         check(self, state);
-        return 0;
-    default:
+    } else if (!take_flag(&self->draw, key) && !take_word(&self->draw, key, argument) &&
+               !take_value(&self->draw, key, argument, state)) {
         return ARGP_ERR_UNKNOWN;
     }
+    return 0;
 }
 
 static int run(struct command *self)
@@ -240,6 +314,8 @@ static int run(struct command *self)
     draw->gallery.path = draw->out;
     draw->gallery.list = stdout;
     draw->gallery.final = true;
+    draw->gallery.scale_all = true;
+    draw->gallery.silent = true;
     const int status =
         draw->out == NULL || strcmp(draw->out, "-") == 0 ? LOOM_OK : gallery_check(&draw->gallery, draw->out);
     if (status != LOOM_OK) {
@@ -248,58 +324,21 @@ static int run(struct command *self)
     if (text_new(&draw->gallery.text) != LOOM_OK) {
         log_warning("pictures will have no letters: %s", error_message());
     }
-    return self->picture->draw(draw);
+    const int drawn = self->picture->draw(draw);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && drawn == LOOM_OK) { /* the list of files */
+        return error_set(LOOM_EIO, "cannot write to standard output: %s", strerror(errno));
+    }
+    return drawn;
 }
 
 int main(int argc, char **argv)
 {
     static const struct argp argp = {
-        options,
-        parse_option,
-        "weights|prototypes|coverage|unit|curves|tapestry|window|animation|sheet FILE|RUN...",
-        "Draw a layer file, a recording or a run's folder. Prints the files that it made.\n\n"
-        "  weights     a layer's weights, a tile a unit, in the order of the grid\n"
-        "  prototypes  each invariant unit seen in pixels: its weights times the\n"
-        "              sparse ones\n"
-        "  coverage    for each sparse unit, the sum of its weights to all\n"
-        "              invariant units\n"
-        "  unit        one unit, its number and place\n"
-        "  curves      every metric over the passes, of one run or several together\n"
-        "  tapestry    what the window moves over, and its way there\n"
-        "  window      the same from near: the way of its first 500 frames\n"
-        "  animation   input, outputs and reconstruction beside each other, frame by\n"
-        "              frame, also while they are recorded: what is still to come is\n"
-        "              waited for\n"
-        "  sheet       a layer in all runs of a folder, such as a sweep's, side by side\n"
-        "\vPanels of an animation. t is the frame shown, io(t) the invariant layer's\n"
-        "output (0 before a pass begins), W and U the weights in the layers' files, or\n"
-        "in the newest checkpoints of a run that is learning:\n"
-        "  input           the frame, from 0 to 1\n"
-        "  io              io(t)\n"
-        "  io_2            io(t - 1), that in the middle of three\n"
-        "  q               (io(t) + io(t - 2)) / 2, that interpolated\n"
-        "  error           |io_2 - q|\n"
-        "  reconstruction  sum of p_i W_i over the winners i that were recorded, from\n"
-        "                  0 to 1; p_i is the drive of unit i by the frame (where no\n"
-        "                  frames were recorded, from the code)\n"
-        "  from_io         the code U' io, seen in pixels like a code: what the\n"
-        "                  invariant output knows of the frame\n"
-        "io, io_2, q and error share one scale, up to the largest output in all frames\n"
-        "(or --most); so has from_io one of its own. By default there are input, io,\n"
-        "reconstruction; above a layer of rule smooth input, io_2, q, error,\n"
-        "reconstruction: those of the notebooks. OUT.png moves in every browser (APNG);\n"
-        "OUT.y4m, or - for standard output, is for ffmpeg and other players.\n\n"
-        "For example:\n"
-        "  loom draw weights runs/topo/layers/sparse.h5 --per-unit --colours viridis\n"
-        "  loom draw prototypes runs/topo -o prototypes.png\n"
-        "  loom draw unit runs/topo --unit least\n"
-        "  loom draw curves runs/b3 runs/b4 --metrics homogeneity,coverage_min\n"
-        "  loom draw animation runs/topo -o topo.png\n"
-        "  loom draw animation runs/topo --frames 0.. --most 1 --rate 50 -o - | ffplay -\n\n"
-        "Exit codes: 0 done, 64 bad usage, 65 a file that is damaged or of another kind, 74 I/O error.",
-        NULL,
-        NULL,
-        NULL};
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "weights|prototypes|coverage|unit|curves|tapestry|window|animation|sheet "
+                    "FILE|RUN...",
+        .doc = documentation};
     struct command self = {.draw = {.rate = 5, .gallery = {.keep = true}}};
     char name[] = "loom draw"; /* by which it knows itself in its help */
     log_open("draw", false);

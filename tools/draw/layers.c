@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "hdf5_file.h"
 #include "log.h"
+#include "options.h"
 
 void layers_fini(struct layers *self)
 {
@@ -64,17 +66,11 @@ static int add_file(struct layers *self, const char *folder, const char *file)
     return is_sparse(&grown[self->n - 1]) ? put_on_shelf(self, &grown[self->n - 1]) : LOOM_OK;
 }
 
-static int is_layer_file(const struct dirent *entry)
-{
-    const size_t n = strlen(entry->d_name);
-    return n > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 3, ".h5") == 0;
-}
-
 /* Add all layers of a folder. */
 static int add_folder(struct layers *self, const char *folder)
 {
     struct dirent **entries = NULL;
-    const int n = scandir(folder, &entries, is_layer_file, alphasort);
+    const int n = scandir(folder, &entries, hdf5_is_named, alphasort);
     int status = n < 0    ? error_set(LOOM_EIO, "cannot read the folder '%s': %s", folder, strerror(errno))
                  : n == 0 ? error_set(LOOM_EDATA, "'%s' holds no layer file (NAME.h5)", folder)
                           : LOOM_OK;
@@ -92,7 +88,7 @@ static int add_folder(struct layers *self, const char *folder)
 static void look_beside(struct layers *self, const char *folder)
 {
     struct dirent **entries = NULL;
-    const int n = scandir(folder, &entries, is_layer_file, alphasort);
+    const int n = scandir(folder, &entries, hdf5_is_named, alphasort);
     for (int i = 0; i < n; i++) {
         struct shown layer;
         if (shown_read(&layer, folder, entries[i]->d_name, true) == LOOM_OK) {
@@ -123,8 +119,7 @@ static int add_path(struct layers *self, const char *path, char **folder)
         return *folder == NULL ? no_memory() : add_folder(self, *folder);
     }
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
-    const size_t length = strlen(name);
-    if (length < 4 || strcmp(name + length - 3, ".h5") != 0) {
+    if (!ends_with(name, ".h5")) {
         return error_set(LOOM_EDATA, "'%s' is no layer file: its name does not end in .h5", path);
     }
     *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + (slash == path));
@@ -162,7 +157,7 @@ int layers_read_checkpoints(struct layers *self, const char *folder)
 {
     struct dirent **entries = NULL;
     const int n =
-        scandir(folder, &entries, is_layer_file, versionsort); /* of one layer, the newest comes last */
+        scandir(folder, &entries, hdf5_is_named, versionsort); /* of one layer, the newest comes last */
     int status = LOOM_OK;
     for (int i = 0; i < n; i++) {
         const char *file = entries[i]->d_name;

@@ -94,11 +94,10 @@ int draw_curves(struct draw *self)
 {
     struct curves curves = {0};
     struct image image = {0};
-    int status = LOOM_OK;
+    char **runs = NULL;
+    int status = recordings_names(&runs, self->paths, self->n);
     for (size_t i = 0; status == LOOM_OK && i < self->n; i++) {
-        char run[STREAM_NAME_BYTES];
-        recordings_run(run, self->paths[i]);
-        status = curves_read(&curves, self->paths[i], run);
+        status = curves_read(&curves, self->paths[i], runs[i]);
     }
     if (status == LOOM_OK) {
         status = curves_draw(&image, &curves, self->metrics, self->scale, self->gallery.text);
@@ -108,19 +107,22 @@ int draw_curves(struct draw *self)
         status = made(self);
     }
     curves_fini(&curves);
+    recordings_names_free(runs, self->n);
     return status;
 }
 
 /* near: the picture of the moving window. */
 static int draw_trail(struct draw *self, bool near)
 {
+    const uint64_t from = self->chosen ? self->from : 0;
+    const uint64_t to = !self->chosen ? TRAIL_END : self->to == UINT64_MAX ? TRAIL_LAST : self->to;
     struct trail trail = {0};
     struct image image = {0};
     char *path = NULL, run[STREAM_NAME_BYTES] = "";
     int status = self->n != 1 ? error_set(LOOM_EUSAGE, "one recording, or one run's folder, at a time")
                               : recordings_find(&path, run, self->paths[0]);
     if (status == LOOM_OK) {
-        status = trail_read(&trail, path, self->chosen ? self->from : 0, self->chosen ? self->to : TRAIL_END);
+        status = trail_read(&trail, path, from, to);
     }
     if (status == LOOM_OK) {
         status = trail_draw(&image, &trail, near && !self->chosen ? TRAIL_WINDOW_FRAMES : 0, near,

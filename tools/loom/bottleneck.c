@@ -24,6 +24,7 @@ struct accounts {
     struct gauge *const *gauges;
     size_t n;
     bool past;
+    double seconds; /* past: of the stage that worked longest */
 };
 
 /* A text that is built piece by piece; what does not fit is left out. */
@@ -53,15 +54,18 @@ static bool is_running(const struct gauge *gauge)
 static bool read_account(const struct accounts *all, size_t i, struct account *account)
 {
     const struct gauge *gauge = all->gauges[i];
-    const struct spent *spent = &gauge->spent;
     account->gauge = gauge;
-    account->shares = gauge->shares;
-    if (all->past && spent->seconds > 0) {
-        account->shares =
-            (struct log_shares){spent->computing / spent->seconds, spent->waiting_input / spent->seconds,
-                                spent->waiting_output / spent->seconds, spent->cpu / spent->seconds};
-    } else if (all->past || !is_running(gauge)) {
+    account->shares = gauge_shares(gauge);
+    if (all->past ? !gauge_mean_shares(gauge, &account->shares) : !is_running(gauge)) {
         return false;
+    }
+    if (all->past &&
+        gauge->spent.seconds < all->seconds) { /* one that was done early waited for the others */
+        double part = gauge->spent.seconds / all->seconds;
+        account->shares.computing *= part;
+        account->shares.waiting_input *= part;
+        account->shares.waiting_output = 1 - account->shares.computing - account->shares.waiting_input;
+        account->shares.cpu *= part;
     }
     return !gauge->looks && !isnan(account->shares.computing);
 }
@@ -281,8 +285,11 @@ void bottleneck_find(struct bottleneck *self, struct gauge *const *gauges, size_
 
 void bottleneck_review(struct bottleneck *self, struct gauge *const *gauges, size_t n)
 {
-    const struct accounts all = {.gauges = gauges, .n = n, .past = true};
+    struct accounts all = {.gauges = gauges, .n = n, .past = true};
     struct account most;
+    for (size_t i = 0; i < n; i++) {
+        all.seconds = gauges[i]->looks ? all.seconds : fmax(all.seconds, gauges[i]->spent.seconds);
+    }
     *self = (struct bottleneck){.gauge = NULL};
     if (find_most(&all, computing, &most) && most.shares.computing >= BUSY) {
         say_busy(self, &all, &most, NULL);

@@ -43,7 +43,7 @@ void bottleneck_find(struct bottleneck *self, struct gauge *const *gauges, size_
                      const struct machine *machine, int64_t now_ms);
 
 /* Rule 3 for a run that has ended, by what all stages spent from the beginning, in the past tense; "" if
- * nobody was busy. */
+ * nobody was busy. One that was done before the others waited for them from then on. */
 void bottleneck_review(struct bottleneck *self, struct gauge *const *gauges, size_t n);
 
 #endif

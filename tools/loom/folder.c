@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "run_lock.h"
 
 #define WAIT_MS 50
 #define WAKE_AFTER_MS 2000 /* then stopped stages are woken, so that they can end */
@@ -119,24 +120,6 @@ static const char *holders(const struct folder *self, bool wake)
     return list;
 }
 
-/* The launcher that wrote its number into the lock file, or 0 if it lives no more. */
-static pid_t living_launcher(int lock)
-{
-    char text[32] = "", path[64], program[4096];
-    if (pread(lock, text, sizeof text - 1, 0) <= 0) {
-        return 0;
-    }
-    pid_t pid = (pid_t)strtol(text, NULL, 10);
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
-    ssize_t n = readlink(path, program, sizeof program - 1);
-    if (n < 0) {
-        return errno == EACCES ? pid : 0;
-    }
-    program[n] = '\0';
-    const char *slash = strrchr(program, '/');
-    return slash && strncmp(slash, "/loom", 5) == 0 && strchr(" ", slash[5]) ? pid : 0;
-}
-
 /* Take the lock; while only stages of a launcher that is gone hold it, wait: they are saving. */
 static int wait_for_lock(struct folder *self, int patience_ms)
 {
@@ -146,7 +129,7 @@ static int wait_for_lock(struct folder *self, int patience_ms)
         if (errno != EWOULDBLOCK && errno != EINTR) {
             return io_error(inside(self, "lock"));
         }
-        pid_t launcher = living_launcher(self->lock);
+        pid_t launcher = run_lock_launcher(self->lock);
         int64_t waited = clock_ms() - since;
         if (launcher && launcher != getpid()) {
             return error_set(LOOM_EPEER,

@@ -2,7 +2,6 @@
 #include "progress.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,85 +12,13 @@
 #include "log.h"
 
 #define REDRAW_MS 100
-#define FIRST_SHARES_S 0.5 /* for which a stage's first shares count */
-#define BAR 16             /* characters */
+#define BAR 16 /* characters */
 #define LINE_BYTES 512
 
 enum display_form display_choose(void)
 {
     const char *term = getenv("TERM");
     return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 ? DISPLAY_LIVE : DISPLAY_PLAIN;
-}
-
-void gauge_begin(struct gauge *self)
-{
-    self->shares = LOG_SHARES_UNKNOWN;
-    self->queue = (struct log_queue){.input = UINT64_MAX, .held = UINT64_MAX, .ring = UINT64_MAX};
-    self->shares_ms = 0;
-    self->heard_ms = clock_ms();
-}
-
-/* Shares count for the time since the last ones came. */
-static void take_load(struct gauge *self, const struct event *event, int64_t now_ms)
-{
-    struct spent *spent = &self->spent;
-    self->shares = event->shares;
-    self->queue = event->queue;
-    if (isnan(event->shares.computing + event->shares.waiting_input + event->shares.waiting_output)) {
-        return;
-    }
-    double seconds = self->shares_ms ? (double)(now_ms - self->shares_ms) / 1000 : FIRST_SHARES_S;
-    self->shares_ms = now_ms;
-    spent->seconds += seconds;
-    spent->computing += seconds * event->shares.computing;
-    spent->waiting_input += seconds * event->shares.waiting_input;
-    spent->waiting_output += seconds * event->shares.waiting_output;
-    spent->cpu += seconds * event->shares.cpu;
-    spent->frames += seconds * event->rate;
-}
-
-void gauge_update(struct gauge *self, const struct event *event)
-{
-    self->heard_ms = clock_ms();
-    if (event->kind == EVENT_PROGRESS || event->kind == EVENT_ALIVE) {
-        take_load(self, event, self->heard_ms);
-    }
-    if (event->kind == EVENT_LOG || event->kind == EVENT_ALIVE) {
-        return;
-    }
-    if (event->n_metrics) {
-        memcpy(self->metrics, event->metrics, sizeof self->metrics);
-        self->n_metrics = event->n_metrics;
-    }
-    if (event->kind == EVENT_PASS) {
-        memcpy(self->last, event->metrics, sizeof self->last);
-        self->n_last = event->n_metrics;
-    }
-    self->pass = event->pass;
-    self->state = NULL;
-    if (event->kind != EVENT_PROGRESS) {
-        return;
-    }
-    self->frame = event->frame;
-    self->frames = event->frames;
-    self->passes = event->passes;
-    self->rate = event->rate;
-}
-
-void gauge_metric(const struct gauge *self, char *text, size_t size)
-{
-    const struct reading *chosen = &self->metrics[0];
-    const char *name = chosen->name;
-    text[0] = '\0';
-    for (size_t i = self->n_metrics; i-- > 0;) {
-        if (strstr(self->metrics[i].name, "error")) {
-            chosen = &self->metrics[i];
-            name = "error";
-        }
-    }
-    if (self->n_metrics) {
-        snprintf(text, size, "%s %.3g", name, chosen->value);
-    }
 }
 
 /* Seconds as 1:23 or 2:03:04. */
@@ -118,6 +45,7 @@ static void write_bar(char text[BAR + 1], const struct gauge *gauge)
 static void write_figures(char *text, size_t size, const struct gauge *gauge, const char *gap)
 {
     char metric[80];
+    double rate = gauge_rate(gauge, clock_ms());
     int n = 0;
     text[0] = '\0';
     if (gauge->passes) {
@@ -125,8 +53,8 @@ static void write_figures(char *text, size_t size, const struct gauge *gauge, co
     } else if (gauge->pass) {
         n = snprintf(text, size, "pass %" PRIu64, gauge->pass);
     }
-    if (gauge->rate > 0) {
-        n += snprintf(text + n, size - (size_t)n, "%s%.0f frames/s", n ? gap : "", gauge->rate);
+    if (rate > 0) {
+        n += snprintf(text + n, size - (size_t)n, "%s%.0f frames/s", n ? gap : "", rate);
     }
     gauge_metric(gauge, metric, sizeof metric);
     if (*metric) {
@@ -143,8 +71,9 @@ static void write_line(char line[LINE_BYTES], const struct gauge *gauge, int wid
     }
     write_figures(figures, sizeof figures, gauge, "  ");
     write_bar(bar, gauge);
-    if (gauge->frames > gauge->frame && gauge->rate > 0) {
-        write_time(left, sizeof left, (double)(gauge->frames - gauge->frame) / gauge->rate);
+    double rate = gauge_rate(gauge, clock_ms());
+    if (gauge->frames > gauge->frame && rate > 0) {
+        write_time(left, sizeof left, (double)(gauge->frames - gauge->frame) / rate);
     }
     snprintf(line, LINE_BYTES, "%-*s  %s  %s%s%s", width, gauge->name, bar, figures, *left ? "  eta " : "",
              left);

@@ -1,6 +1,7 @@
 /* See status.h. */
 #include "status.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -30,7 +31,8 @@ static bool read_ticks(uint64_t *all, uint64_t *idle, int *processors)
     while (file && fgets(line, sizeof line, file)) {
         unsigned cpu;
         uint64_t t[8] = {0}; /* user, nice, system, idle, iowait, irq, softirq, steal */
-        if (sscanf(line,
+        if (strncmp(line, "cpu", 3) != 0 || !isdigit((unsigned char)line[3]) || /* "cpu " is the sum of all */
+            sscanf(line,
                    "cpu%u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
                    " %" SCNu64,
                    &cpu, &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) < 5 ||
@@ -73,11 +75,6 @@ static void look_at_machine(struct status *self)
 static void write_number(FILE *out, const char *name, double value)
 {
     fprintf(out, isfinite(value) ? ",\"%s\":%.9g" : ",\"%s\":null", name, value);
-}
-
-static void write_share(FILE *out, const char *name, double value)
-{
-    fprintf(out, isfinite(value) ? ",\"%s\":%.4f" : ",\"%s\":null", name, value);
 }
 
 static void write_count(FILE *out, const char *name, uint64_t value, bool known)
@@ -131,23 +128,18 @@ static void write_queue(FILE *out, const struct log_queue *queue)
 
 static void write_load(FILE *out, const struct gauge *gauge, bool ended, int64_t now_ms)
 {
-    struct log_shares shares = gauge->shares;
-    double rate = gauge->rate;
-    const struct spent *spent = &gauge->spent;
-    if (ended && spent->seconds > 0) {
-        shares = (struct log_shares){spent->computing / spent->seconds, spent->waiting_input / spent->seconds,
-                                     spent->waiting_output / spent->seconds, spent->cpu / spent->seconds};
-        rate = spent->frames / spent->seconds;
-    } else if (!ended && (gauge->state || now_ms - gauge->heard_ms > FRESH_MS)) {
+    struct log_shares shares = gauge_shares(gauge);
+    double rate = gauge_rate(gauge, now_ms);
+    if (ended) {
+        (void)gauge_mean_shares(gauge, &shares);
+        (void)gauge_mean_rate(gauge, &rate);
+    } else if (gauge->state || now_ms - gauge->heard_ms > FRESH_MS) {
         bool looks = gauge->looks && strcmp(gauge->state ? gauge->state : "", "looking") == 0;
         shares = looks ? shares : LOG_SHARES_UNKNOWN;
         rate = NAN;
     }
     write_number(out, "rate", gauge->looks ? NAN : rate);
-    write_share(out, "computing", shares.computing);
-    write_share(out, "waiting_input", shares.waiting_input);
-    write_share(out, "waiting_output", shares.waiting_output);
-    write_share(out, "cpu", shares.cpu);
+    log_json_shares(out, &shares);
 }
 
 static const char *state_of(const struct gauge *gauge)
@@ -169,7 +161,8 @@ static void write_stage(FILE *out, const struct gauge *gauge, bool ended, int64_
     write_load(out, gauge, ended, now_ms);
     write_queue(out, &gauge->queue);
     fprintf(out, ",\"restarts\":%d", gauge->restarts);
-    write_share(out, "silent_s", ended || !gauge->heard_ms ? NAN : (double)(now_ms - gauge->heard_ms) / 1000);
+    log_json_share(out, "silent_s",
+                   ended || !gauge->heard_ms ? NAN : (double)(now_ms - gauge->heard_ms) / 1000);
     write_metrics(out, gauge);
     fputc('}', out);
 }
@@ -219,7 +212,7 @@ static void write_all(const struct status *self, FILE *out, enum status_state st
     write_text(out, "state", states[state]);
     fprintf(out, ",\"elapsed_s\":%.1f,\"processors\":%d", (double)(now_ms - self->began_ms) / 1000,
             self->machine.processors);
-    write_share(out, "busy", self->machine.busy);
+    log_json_share(out, "busy", self->machine.busy);
     fputs(",\"stages\":[", out);
     for (size_t i = 0; i < self->n; i++) {
         fputs(i == 0 ? "\n" : ",\n", out);
@@ -244,16 +237,19 @@ void status_init(struct status *self, struct arena *arena, const char *folder, c
 static int write_file(struct status *self, enum status_state state, const char *why)
 {
     FILE *out = fopen(self->temporary, "we");
+    int reason = errno; /* if it is NULL */
     self->written_ms = clock_ms();
     look_at_machine(self);
+    bool written = false;
     if (out) {
+        errno = 0;
         write_all(self, out, state, why);
-    }
-    bool written = out && !ferror(out);
-    int reason = errno;
-    if (out && fclose(out) != 0) {
-        written = false;
-        reason = errno;
+        written = !ferror(out);
+        reason = errno ? errno : EIO; /* which only counts if something failed */
+        if (fclose(out) != 0) {
+            reason = written ? errno : reason;
+            written = false;
+        }
     }
     if (written && rename(self->temporary, self->path) == 0) {
         return LOOM_OK;

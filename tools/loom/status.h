@@ -13,9 +13,10 @@
  *         (struct log_queue), restarts, silent_s (since it last told anything), metrics: {name: number}
  *     limits (name of the stage that limits the run, or null), sentence (bottleneck.h)
  *
- * What is not known is null. At the end rate and shares are the means of the whole run. A file that says
- * running or paused whose time is long past is of a launcher that was killed (or stopped from outside). A sweep
- * has one such file, in its own folder, with the stages of all members. */
+ * What is not known is null. Rate and shares are those of the last seconds (gauge.h), at the end the means of the whole
+ * run; pauses count for neither, but in elapsed_s. A file that says running or paused whose time is long past is of a
+ * launcher that was killed, or stands still: common/run_lock.h tells them apart. A sweep has one such file, in its own
+ * folder, with the stages of all members. */
 #ifndef LOOM_TOOLS_STATUS_H
 #define LOOM_TOOLS_STATUS_H
 

@@ -318,7 +318,7 @@ static void take_line(struct supervisor *self, struct process *process, const ch
     }
     event_parse(&event, &scratch, process->name, line);
     if (journal_take(process->journal ? process->journal : self->journal, process->name, &event)) {
-        gauge_update(&process->gauge, &event);
+        gauge_update(&process->gauge, &event, clock_ms());
         if (event.kind == EVENT_PROGRESS && !process->told) {
             process->first = event.frame;
             process->told = true;
@@ -414,15 +414,31 @@ static void interrupt(struct supervisor *self, int number)
     }
 }
 
+/* The run was paused for so long: nobody is late because of it, and it counts for no rate. */
+static void shift(struct supervisor *self, int64_t pause_ms)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        struct process *process = &self->processes[i];
+        int64_t *const moments[] = {&process->due_ms, &process->started_ms, &process->free_ms,
+                                    &process->deadline_ms};
+        for (size_t m = 0; m < sizeof moments / sizeof *moments; m++) {
+            *moments[m] += *moments[m] ? pause_ms : 0;
+        }
+        gauge_shift(&process->gauge, pause_ms);
+    }
+}
+
 /* Ctrl-Z: the whole run pauses, and goes on with `fg`. */
 static void pause_run(struct supervisor *self)
 {
+    int64_t since_ms = clock_ms();
     display_clear(self->display);
     tell_status(self, STATUS_PAUSED);
     for (size_t i = 0; i < self->n; i++) {
         signal_group(&self->processes[i], SIGSTOP);
     }
     kill(self->self, SIGSTOP);
+    shift(self, clock_ms() - since_ms);
     for (size_t i = 0; i < self->n; i++) {
         signal_group(&self->processes[i], SIGCONT);
     }

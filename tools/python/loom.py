@@ -1409,8 +1409,13 @@ class Run:
         """
         return Metrics(self, stage)
 
-    def status(self) -> dict[str, Any]:
+    def status(self, timeout: float = 10) -> dict[str, Any]:
         """What the run is doing, as of the last second, or how it ended: the content of its status.json.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait at most for the first one, once the run has begun. Then Error (74): it cannot be written.
 
         Returns
         -------
@@ -1420,7 +1425,7 @@ class Run:
             ``waiting_output``, ``queue``, ``metrics``, ...), and more; README has all keys. None: not known.
         """
         self._await_folder()
-        path = self.folder / "status.json"
+        path, end = self.folder / "status.json", time.monotonic() + timeout
         while True:  # it is written a moment after the folder has been taken
             ended = self.poll() is not None
             try:
@@ -1431,6 +1436,9 @@ class Run:
             else:
                 if ended or before >= self._began_ns:
                     return json.loads(text)
+            if time.monotonic() > end:
+                raise Error(f"{path} has not been written for {timeout:.3g} s; is the disk full? The run goes on, "
+                            "and its metrics can be followed", IO)
             time.sleep(0.02)
 
     def layer(self, name: str) -> Layer:

@@ -52,6 +52,7 @@ struct tap_program {
 
     char *endpoint; /* of the stream; owned */
     char *tap;      /* of its tap; owned */
+    int folder;     /* through which both go, or -1; open to the end of the program */
     struct endpoint_context *context;
     struct consumer *consumer; /* of the stream; beside a tap it only describes */
     void *subscriber;
@@ -369,7 +370,7 @@ static int choose_place(const struct tap_program *self, char **place)
 /* Fill endpoint and tap. */
 static int find_place(struct tap_program *self)
 {
-    char *place = NULL;
+    char *place = NULL, *tap = NULL;
     int status = choose_place(self, &place);
     if (status < 0 || place == NULL) {
         free(place);
@@ -379,13 +380,17 @@ static int find_place(struct tap_program *self)
         place[strlen(place) - strlen(TAP_ENDING)] = '\0';
         self->topic = self->topic == TOPIC_STREAM ? TOPIC_DATA : self->topic;
     }
-    status = local_endpoint(place, &self->endpoint);
-    free(place);
-    if (status == 0 && asprintf(&self->tap, "%s" TAP_ENDING, self->endpoint) < 0) {
-        self->tap = NULL;
+    if (asprintf(&tap, "%s" TAP_ENDING, place) < 0) {
+        tap = NULL;
         status = error_set(LOOM_EINTERNAL, "out of memory for a path");
+    } else {
+        status = local_endpoint(tap, &self->tap, &self->folder); /* of both, the longer path */
     }
-    return status;
+    free(place);
+    free(tap);
+    self->endpoint = status == 0 ? strndup(self->tap, strlen(self->tap) - strlen(TAP_ENDING)) : NULL;
+    return status == 0 && self->endpoint == NULL ? error_set(LOOM_EINTERNAL, "out of memory for a path")
+                                                 : status;
 }
 
 static int connect_to(struct tap_program *self)

@@ -15,6 +15,7 @@
 #include "picture.h"
 #include "watched.h"
 
+#define TAP_ENDING ".tap"
 #define TAP_HWM 1         /* messages of a tap that wait here */
 #define ACTIVITY_MS 500   /* at least, between two looks */
 #define WEIGHTS_MS 2000   /* the same, of weights, which are large, */
@@ -28,9 +29,9 @@ static const char *const topics[] = {[MAPS_ACTIVITY] = "data", [MAPS_WEIGHTS] = 
 
 /* One stage. */
 struct source {
-    char *name;     /* as it is shown */
-    char *endpoint; /* of its stream */
-    void *subscriber;
+    char *name;                /* as it is shown */
+    int folder;                /* through which its sockets are reached; -1: none */
+    void *subscriber;          /* to its tap; NULL: it cannot be reached, and shows no map */
     struct consumer *consumer; /* asks for the description; NULL once it is there, or not needed */
     struct stream_info info;
     bool described, subscribed;
@@ -67,12 +68,16 @@ static void close_all(struct maps *self)
         consumer_destroy(&source->consumer);
         endpoint_close(&source->subscriber);
         picture_free(&source->picture);
-        free(source->endpoint);
         free(source->name);
-        *source = (struct source){.name = NULL};
+    }
+    endpoint_context_destroy(&self->context);
+    for (size_t i = 0; i < self->n; i++) { /* when no socket can try to connect through them any more */
+        if (self->sources[i].folder >= 0) {
+            close(self->sources[i].folder);
+        }
+        self->sources[i] = (struct source){.folder = -1};
     }
     self->n = 0;
-    endpoint_context_destroy(&self->context);
 }
 
 void maps_destroy(struct maps **self_p)
@@ -107,41 +112,44 @@ static char *socket_path(const struct maps *self, const char *name)
     return length < 0 ? NULL : path;
 }
 
-static int connect_source(struct maps *self, struct source *source, const char *path)
+/* Connect to the tap at this path, and to the stream beside it for its description. */
+static int connect_source(struct maps *self, struct source *source, const char *tap_path)
 {
     char *tap = NULL;
-    int status = local_endpoint(path, &source->endpoint);
-    if (status == 0 && asprintf(&tap, "%s.tap", source->endpoint) < 0) {
-        tap = NULL;
-        status = error_set(LOOM_EINTERNAL, "out of memory for a path");
-    }
+    int status = local_endpoint(tap_path, &tap, &source->folder);
     if (status == 0) {
         status =
             endpoint_connect(self->context, &source->subscriber, ZMQ_SUB, tap, TAP_HWM, MESSAGE_REPLY_MAX);
     }
-    free(tap);
-    const struct consumer_settings settings = {
-        .endpoint = source->endpoint, .who = "top", .timeout_ms = TIMEOUT_MS, .optional = true};
     if (status == 0 && self->kind == MAPS_ACTIVITY) {
+        tap[strlen(tap) - strlen(TAP_ENDING)] = '\0';
+        const struct consumer_settings settings = {
+            .endpoint = tap, .who = "top", .timeout_ms = TIMEOUT_MS, .optional = true};
         status = consumer_new(&source->consumer, self->context, &settings);
     }
+    free(tap);
     return status;
 }
 
-/* Add the stage of this name if it has a tap. */
+/* Add the stage of this name if it has a tap. One that cannot be reached takes its place all the same, without a map:
+ * it is not tried again and again, and ends nothing. */
 static int add_source(struct maps *self, const char *name)
 {
     char *path = socket_path(self, name), *tap = NULL;
     int status = 0;
-    if (path == NULL || asprintf(&tap, "%s.tap", path) < 0) {
+    if (path == NULL || asprintf(&tap, "%s" TAP_ENDING, path) < 0) {
         free(path);
         return error_set(LOOM_EINTERNAL, "out of memory for a path");
     }
     if (access(path, F_OK) == 0 && access(tap, F_OK) == 0) {
         struct source *source = &self->sources[self->n++];
+        source->folder = -1;
         source->name = strdup(name);
-        status = source->name ? connect_source(self, source, path)
+        status = source->name ? connect_source(self, source, tap)
                               : error_set(LOOM_EINTERNAL, "out of memory for a name");
+    }
+    if (status < 0 && status != LOOM_EINTERNAL) {
+        status = 0;
     }
     free(tap);
     free(path);
@@ -256,6 +264,9 @@ static int pump_source(const struct maps *self, struct source *source, bool *fre
     int64_t now = clock_ms();
     int status = 0;
     zmq_msg_t newest;
+    if (source->subscriber == NULL) {
+        return 0;
+    }
     describe(source);
     zmq_msg_init(&newest);
     bool came = receive(source, &newest);

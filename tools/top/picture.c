@@ -211,13 +211,13 @@ void picture_draw_line(const struct picture *self, struct screen *screen, int wi
     static const char *const letters[] = {" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"};
     for (int x = 0; x < width; x++) {
         double upper = pixel(self, width, height, x, row), lower = pixel(self, width, height, x, row + 1);
-        double both = self->peaks ? fmax(upper, lower) : (upper + lower) / 2;
+        double both = fmin(fmax(self->peaks ? fmax(upper, lower) : (upper + lower) / 2, 0), 1);
         if (screen->greys && screen->utf8) {
             screen_pixels(screen, upper, lower);
         } else if (screen->utf8) {
-            screen_put(screen, shades[(int)lround(4 * fmin(both, 1))]);
+            screen_put(screen, shades[lround(4 * both)]);
         } else {
-            screen_put(screen, letters[(int)lround(9 * fmin(both, 1))]);
+            screen_put(screen, letters[lround(9 * both)]);
         }
     }
 }

@@ -9,7 +9,7 @@
 #include "screen.h"
 
 struct picture {   /* all zero: none */
-    float *values; /* width x height, row by row, 0 to 1; owned */
+    float *values; /* width x height, row by row, drawn from 0 to 1, below as 0; owned */
     size_t width, height;
     bool peaks; /* when shrunk, the largest value of an area counts, not the mean: it is of lone points */
     char about[96];

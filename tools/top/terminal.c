@@ -13,6 +13,8 @@
 
 #define COLUMNS_USUAL 100
 #define COLUMNS_MAX 1000
+#define ESCAPE 27
+#define SEQUENCE_MS 25 /* between the bytes of one key at most, on a slow line */
 
 /* The other screen, no cursor; and back: a plain style, the cursor, the screen from before. */
 #define ENTER "\033[?1049h\033[?25l"
@@ -142,41 +144,69 @@ int terminal_pause_if_asked(void)
     return terminal_enter();
 }
 
-/* What stands behind ESC [ as far as it has come. */
-static int read_sequence(void)
+/* The next byte that comes within wait_ms; -1: there is none, -2: there never will be. */
+static int next_byte(int wait_ms)
 {
-    char rest[8] = "";
-    if (read(STDIN_FILENO, rest, sizeof rest - 1) < 2 || rest[0] != '[') {
-        return 0;
+    unsigned char byte;
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    if (poll(&input, 1, wait_ms) <= 0) {
+        return -1;
     }
-    switch (rest[1]) {
+    ssize_t n = read(STDIN_FILENO, &byte, 1);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+        return -1;
+    }
+    return n > 0 ? byte : -2; /* there was something, and it was the end */
+}
+
+/* Whether this byte may stand within a sequence before its last (ECMA-48: parameters and intermediates). */
+static bool is_inner(int byte)
+{
+    return byte >= 0x20 && byte < 0x40;
+}
+
+/* The key of a whole sequence: its last byte (less than 0: it never came), and the first number in it (0: none). */
+static int key_of(int last, int number)
+{
+    switch (last) {
     case 'A':
         return KEY_UP;
     case 'B':
         return KEY_DOWN;
-    case '5':
-        return KEY_PAGE_UP;
-    case '6':
-        return KEY_PAGE_DOWN;
+    case '~':
+        return number == 5 ? KEY_PAGE_UP : number == 6 ? KEY_PAGE_DOWN : KEY_OTHER;
     default:
-        return 0;
+        return KEY_OTHER;
     }
+}
+
+/* What stands behind ESC, to the end of the sequence and not a byte more: [ or O (a keypad's form), inner bytes, the
+ * last one. Anything else is a key of its own, with ESC pressed before. */
+static int read_sequence(void)
+{
+    int byte, number = 0;
+    bool in_number = true; /* the first */
+    while ((byte = next_byte(SEQUENCE_MS)) == ESCAPE) {
+    }
+    if (byte != '[' && byte != 'O') {
+        return byte > 0 ? byte : KEY_OTHER;
+    }
+    while (is_inner(byte = next_byte(SEQUENCE_MS))) {
+        in_number = in_number && byte >= '0' && byte <= '9' && number < 100;
+        number = in_number ? 10 * number + byte - '0' : number;
+    }
+    return key_of(byte, number);
 }
 
 int terminal_key(void)
 {
-    char key;
-    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-    if (!keys || poll(&input, 1, 0) <= 0) {
-        return 0;
-    }
-    ssize_t n = read(STDIN_FILENO, &key, 1);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
-        return 0;
-    }
-    if (n <= 0) { /* there was something, and it was the end */
+    int byte = keys ? next_byte(0) : -1;
+    if (byte == -2) {
         keys = false;
         return KEY_CLOSED;
     }
-    return key == '\033' ? read_sequence() : (unsigned char)key;
+    if (byte == ESCAPE) {
+        return read_sequence();
+    }
+    return byte < 0 ? 0 : byte == 0 ? KEY_OTHER : byte;
 }

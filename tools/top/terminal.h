@@ -31,8 +31,15 @@ bool terminal_must_redraw(void);
 /* If a signal has asked to pause (Ctrl-Z): give the terminal back, stop, and take it again afterwards. */
 int terminal_pause_if_asked(void) LOOM_MUST_CHECK;
 
-/* Keys that were pressed: letters as they are, arrows and pages as these; 0: none. */
-enum { KEY_UP = 256, KEY_DOWN, KEY_PAGE_UP, KEY_PAGE_DOWN, KEY_CLOSED /* there will be no keys any more */ };
+/* The next key that was pressed: letters as they are, arrows and pages as these; 0: none. */
+enum {
+    KEY_UP = 256,
+    KEY_DOWN,
+    KEY_PAGE_UP,
+    KEY_PAGE_DOWN,
+    KEY_OTHER, /* one that means nothing here */
+    KEY_CLOSED /* there will be no keys any more */
+};
 int terminal_key(void);
 
 #endif

@@ -132,10 +132,9 @@ static int explain_end(const struct top *self)
 {
     const char *folder = self->watched.folder, *state = self->watched.state;
     if (strcmp(state, "killed") == 0) {
-        return error_set(LOOM_EPEER,
-                         "%s does not run: its launcher was killed (or is held); the same loom run command "
-                         "goes on with it",
-                         folder);
+        return error_set(
+            LOOM_EPEER, "%s does not run: its launcher was killed; the same loom run command goes on with it",
+            folder);
     }
     return error_set(LOOM_EPEER, "%s does not run: it %s; loom top --once %s shows how it ended", folder,
                      strcmp(state, "finished") == 0  ? "has finished"

@@ -258,7 +258,10 @@ void view_head(struct screen *screen, const struct watched *watched)
     (void)screen_line(screen);
     const char *sentence = json_text_of(status, "sentence");
     if (strcmp(watched->state, "killed") == 0) {
-        sentence = "The run was killed (or its launcher is held); the same loom run command goes on with it.";
+        sentence = "The run was killed; the same loom run command goes on with it.";
+    } else if (strcmp(watched->state, "held") == 0) {
+        sentence =
+            "The launcher is held: it lives, but has told nothing for long (kill -CONT lets it go on).";
     }
     while (*sentence && screen_left(screen) > 0) { /* broken between words */
         size_t fits = 0;

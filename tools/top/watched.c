@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "run_lock.h"
+
 #define RUNS "runs"
 #define BYTES_MAX ((size_t)4 << 20)
 
@@ -42,6 +44,18 @@ static double now_s(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Whether a state is one that a launcher writes. */
+static bool is_state(const char *state)
+{
+    static const char *const states[] = {"running", "paused", "finished", "stopped", "failed"};
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        if (strcmp(state, states[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Read FOLDER/status.json. Returns 1 if there is none. */
 static int read_status(const char *folder, json_t **status)
 {
@@ -67,6 +81,14 @@ static int read_status(const char *folder, json_t **status)
         json_decref(*status);
         *status = NULL;
         result = error_set(LOOM_EDATA, "%s is no status of a run", path);
+    } else if (!is_state(json_text_of(*status, "state"))) {
+        result = error_set(
+            LOOM_EDATA,
+            "%s has the state '%.40s', which this loom top does not know: the run is of a newer loom, "
+            "or the file is damaged",
+            path, json_text_of(*status, "state"));
+        json_decref(*status);
+        *status = NULL;
     }
     if (file) {
         fclose(file);
@@ -83,8 +105,13 @@ static void judge(struct watched *self, json_t *status)
     self->status = status;
     self->age_s = fmax(0, now_s() - read_time(json_text_of(status, "time")));
     self->state = json_text_of(status, "state");
-    if (strcmp(self->state, "running") == 0 && self->age_s > WATCHED_STALE_S) {
+    if (self->age_s <= WATCHED_STALE_S || !watched_goes_on(self)) {
+        return;
+    }
+    if (!run_lock_is_alive(self->folder)) {
         self->state = "killed";
+    } else if (strcmp(self->state, "running") == 0) {
+        self->state = "held";
     }
 }
 
@@ -204,5 +231,11 @@ void watched_close(struct watched *self)
 
 bool watched_goes_on(const struct watched *self)
 {
-    return strcmp(self->state, "running") == 0 || strcmp(self->state, "paused") == 0;
+    static const char *const states[] = {"running", "paused", "held"};
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        if (strcmp(self->state, states[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -7,13 +7,15 @@
 
 #include "error.h"
 
-#define WATCHED_STALE_S 10 /* a running run writes every second: one that has not for so long was killed */
+#define WATCHED_STALE_S                                                                                      \
+    10 /* a running run writes every second: one that has not for so long is looked into */
 
 struct watched {
-    char *folder;      /* as it is shown; owned */
-    json_t *status;    /* the object; owned */
-    const char *state; /* of it; "killed" if it says running but has become old; borrowed */
-    double age_s;      /* since it was written */
+    char *folder;   /* as it is shown; owned */
+    json_t *status; /* the object; owned */
+    const char
+        *state;   /* of it; if that has become old, "killed" where no launcher lives, or "held"; borrowed */
+    double age_s; /* since it was written */
 };
 
 /* Choose the run in `folder`, or if that is NULL the one in runs/ that goes on and began last, and read its status.
@@ -26,7 +28,7 @@ int watched_read(struct watched *self) LOOM_MUST_CHECK;
 
 void watched_close(struct watched *self);
 
-bool watched_goes_on(const struct watched *self); /* running or paused, and not killed */
+bool watched_goes_on(const struct watched *self); /* running, paused or held, and not killed */
 
 /* Values of an object: NAN, "" or an empty list where there is none of this kind. */
 double json_number_of(const json_t *object, const char *key);
