@@ -16,7 +16,7 @@
 #define THREADS_SMOOTH 256
 #else /* for tests without a GPU */
 #define THREADS_TOPO (2 * LOOM_CUDA_THREADS)
-#define THREADS_SMOOTH (2 * LOOM_CUDA_THREADS)
+#define THREADS_SMOOTH (3 * LOOM_CUDA_THREADS)
 #endif
 #define STAGING_BYTES ((size_t)8 << 20) /* of a turn, about */
 #define FRAMES_MAX 4096                 /* in one turn */
