@@ -163,7 +163,7 @@ static void test_what_is_told_once_is_believed(void **state)
     assert_false(gauge_mean_shares(&gauge, &shares));
     assert_true(rate == 7 && shares.waiting_input == 1);
     tell(&gauge, 400, 1000000, 0, LOG_SHARES_UNKNOWN); /* all */
-    assert_near(gauge_rate(&gauge, BEGAN + 500), 0, NEAR);
+    assert_near(gauge_rate(&gauge, BEGAN + 1500), 0, NEAR);
 }
 
 int main(void)

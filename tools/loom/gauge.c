@@ -8,6 +8,7 @@
 #include "clock.h"
 
 #define FIRST_SHARES_S 0.5 /* for which the first shares of a stage count that did not tell when it began */
+#define DONE_MS 1000       /* after which the rate of one that has done all is 0 */
 #define MARK_MS 240        /* at least, between two marks, so that they reach back for the window and more */
 
 void gauge_begin(struct gauge *self)
@@ -156,7 +157,7 @@ struct log_shares gauge_shares(const struct gauge *self)
 double gauge_rate(const struct gauge *self, int64_t now_ms)
 {
     int64_t stalled_ms = now_ms - self->advanced_ms;
-    if (self->frames > 0 && self->frame >= self->frames) {
+    if (self->frames > 0 && self->frame >= self->frames && stalled_ms >= DONE_MS) {
         return 0;
     }
     if (self->stride_frames <= 0) {
