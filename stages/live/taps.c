@@ -257,9 +257,10 @@ static int turn(struct taps *self, bool *anybody)
     const struct board_wants wants = board_wants(self->scene->board);
     struct run_status made_up = {.n = 0};
     int status = source_answer(self->scene, self->archive);
+    const bool left = *anybody && wants.viewers == 0;
     *anybody = wants.viewers > 0;
     look_at_weights(self, wants.viewers > 0 && wants.weights);
-    if (wants.viewers == 0 && self->sampling) {
+    if (left || (wants.viewers == 0 && self->sampling)) { /* whoever comes next sees nothing old */
         taps_stop_sampling(self);
         board_withdraw(self->scene->board, BOARD_CLIP, "");
     }

@@ -23,6 +23,7 @@ export class Connection {
     Object.assign(this, { onMessage, onProblem, onState });
     this.wait = FIRST_WAIT_MS;
     this.heard = 0;
+    this.reason = ""; // what the server said when it closed; kept until it is heard again
     this.connect();
     window.setInterval(() => this.watch(), 1000);
     window.addEventListener("online", () => this.now());
@@ -47,6 +48,7 @@ export class Connection {
 
   take(data) {
     this.heard = Date.now();
+    this.reason = "";
     this.wait = FIRST_WAIT_MS; // something came: whatever ends this connection is a new trouble
     try {
       this.onMessage(decode(data));
@@ -58,11 +60,11 @@ export class Connection {
   /** `reason`: what the server said when it closed, if anything. */
   lost(reason = "") {
     this.socket = null;
-    this.reason = reason;
+    if (reason !== "") this.reason = reason;
     const wait = this.wait * (0.75 + 0.5 * Math.random());
     this.retryAt = Date.now() + wait;
     this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
-    this.onState({ state: "waiting", wait_s: Math.ceil(wait / 1000), reason });
+    this.onState({ state: "waiting", wait_s: Math.ceil(wait / 1000), reason: this.reason });
   }
 
   /** Every second: a dead connection is given up, and a wait comes to its end. */

@@ -1,4 +1,4 @@
-// Colour maps. `grey` is the notebooks': 0 is black, the maximum white. viridis and cividis are matplotlib's, made by their authors
+// Colour maps. `grey` is that of a screen: 0 is black, the maximum white; `paper` that of the notebooks, the other way round. viridis and cividis are matplotlib's, made by their authors
 // for the public domain (CC0), 256 colours each. Signed numbers get a diverging map, whatever is chosen.
 
 const VIRIDIS =
@@ -78,6 +78,7 @@ function between(stops, i) {
 
 const TABLES = {
   grey: table((i) => [i, i, i]),
+  paper: table((i) => [255 - i, 255 - i, 255 - i]),
   viridis: table((i) => channels(VIRIDIS, i)),
   cividis: table((i) => channels(CIVIDIS, i)),
 };
