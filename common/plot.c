@@ -20,11 +20,13 @@ enum {
     TICK = 8,
     MARGIN = 36,
     GAP = 44,          /* between panels */
-    LEGEND_SAMPLE = 52 /* length of a line in the legend */
+    LEGEND_SAMPLE = 70 /* length of a line in the legend */
 };
 #define NAME_BYTES 160
 #define LINE 3.2       /* thickness of a curve */
 #define MARKER 6.5     /* half the size of a marker */
+#define OPEN_MARKER 9  /* of one that is an outline only, */
+#define OUTLINE 2.6    /* and how thick that is */
 #define MARKERS_MAX 45 /* points of a curve up to which all are marked; else about every n-th */
 #define GRID_SHADE 228
 #define AXIS_SHADE 60
@@ -211,10 +213,66 @@ static struct range range_of_x(const struct plot *plot)
     return range;
 }
 
-/* Marker of a style, about its centre: a disc, a square, a triangle, a diamond, or a cross. */
+/* The axis of x. Where all x are whole numbers, such as passes, so are its ticks. */
+static struct plot_axis axis_of_x(const struct plot *plot)
+{
+    const struct range range = range_of_x(plot);
+    struct plot_axis axis = range.min > range.max ? plot_axis_of(0, 1, PLOT_LINEAR)
+                                                  : plot_axis_of(range.min, range.max, PLOT_LINEAR);
+    bool whole = true;
+    for (size_t p = 0; p < plot->n; p++) {
+        for (size_t s = 0; s < plot->panels[p].n; s++) {
+            const struct plot_series *series = &plot->panels[p].series[s];
+            for (size_t i = 0; i < series->n; i++) {
+                whole = whole && series->x[i] == floor(series->x[i]);
+            }
+        }
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < axis.n; i++) {
+        if (!whole || fabs(axis.ticks[i] - round(axis.ticks[i])) < 1e-6) {
+            axis.ticks[kept++] = axis.ticks[i];
+        }
+    }
+    axis.n = kept;
+    return axis;
+}
+
+/* ---- the look of a curve ---- */
+
+/* A line of a style, as a part of a longer one: whole, dashed, dotted, or both in turn, so that of curves that overlie
+ * the lower one shows through the upper one's gaps. *along: how far the longer one has come, pixels. */
+static void ink_styled(struct ink *ink, double x0, double y0, double x1, double y1, size_t style,
+                       double *along)
+{
+    static const double patterns[][4] = {
+        {INFINITY, 0, 0, 0}, {13, 13, 13, 13}, {2, 10, 2, 10}, {16, 9, 1, 9}}; /* ink and gap, twice */
+    const double *pattern = patterns[style % (sizeof patterns / sizeof *patterns)];
+    const double length = hypot(x1 - x0, y1 - y0), period = pattern[0] + pattern[1] + pattern[2] + pattern[3];
+    if (isinf(period)) {
+        ink_line(ink, x0, y0, x1, y1, LINE);
+        return;
+    }
+    double begin = -fmod(*along, period); /* of a pattern, seen from x0, y0 */
+    for (; begin < length; begin += period) {
+        for (size_t i = 0; i < 4; i += 2) {
+            const double from = begin + (i == 0 ? 0 : pattern[0] + pattern[1]), to = from + pattern[i];
+            const double a = fmax(from, 0), b = fmin(to, length);
+            if (a <= b && length > 0) {
+                ink_line(ink, x0 + (x1 - x0) * a / length, y0 + (y1 - y0) * a / length,
+                         x0 + (x1 - x0) * b / length, y0 + (y1 - y0) * b / length, LINE);
+            }
+        }
+    }
+    *along += length;
+}
+
+/* Marker of a style, about its centre: a disc, a square, a triangle, a diamond, or a cross; of every second style the
+ * outline, which fits around one that is filled. */
 static void ink_marker(struct ink *ink, double cx, double cy, size_t style)
 {
-    const double r = MARKER;
+    const bool open = style % 2 == 1;
+    const double r = open ? OPEN_MARKER : MARKER;
     for (long y = (long)floor(cy - 2 * r); y <= (long)ceil(cy + 2 * r); y++) {
         for (long x = (long)floor(cx - 2 * r); x <= (long)ceil(cx + 2 * r); x++) {
             const double u = fabs((double)x - cx), v = fabs((double)y - cy), w = (double)y - cy;
@@ -235,7 +293,7 @@ static void ink_marker(struct ink *ink, double cx, double cy, size_t style)
             default: /* the arms of a slanted cross */
                 inside = fmin(0.3 * r - fabs(u - v) * 0.7071, r - fmax(u, v));
             }
-            ink_dot(ink, x, y, inside + 0.5);
+            ink_dot(ink, x, y, (open ? fmin(inside, OUTLINE - inside) : inside) + 0.5);
         }
     }
 }
@@ -300,14 +358,15 @@ static size_t legend(struct image *image, size_t left, size_t top, size_t width,
         if (image != NULL) {
             uint8_t mask[LEGEND_SAMPLE * 32] = {0};
             struct ink ink = INK(mask, LEGEND_SAMPLE, 32);
-            ink_line(&ink, 2, 16, LEGEND_SAMPLE - 3, 16, LINE);
+            double along = 0;
+            ink_styled(&ink, 2, 16, LEGEND_SAMPLE - 3, 16, series->style, &along);
             ink_marker(&ink, LEGEND_SAMPLE / 2.0, 16, series->style);
             const size_t y = top + (lines - 1) * LABEL * 3 / 2;
             ink_apply(&ink, image, (long)(left + x), (long)(y + LABEL * 5 / 8) - 16,
                       plot_colour(series->style));
             text_draw(text, image, left + x + LEGEND_SAMPLE + LABEL / 2, y + LABEL, name, LABEL, BLACK);
         }
-        x += needs + LABEL;
+        x += needs + LABEL * 3 / 4;
     }
     return lines;
 }
@@ -353,13 +412,11 @@ static size_t row_above(const struct page *page, const struct plot *plot, size_t
 
 static void plan(struct page *page, const struct plot *plot, struct text *text)
 {
-    const struct range x = range_of_x(plot);
     *page = (struct page){.columns = plot->columns != 0 ? plot->columns
                                      : plot->n <= 2     ? plot->n
                                      : plot->n == 4     ? 2
                                                         : 3,
-                          .x = x.min > x.max ? plot_axis_of(0, 1, PLOT_LINEAR)
-                                             : plot_axis_of(x.min, x.max, PLOT_LINEAR)};
+                          .x = axis_of_x(plot)};
     page->columns = at_least(at_most(page->columns, plot->n), 1);
     page->rows = (plot->n + page->columns - 1) / page->columns;
     for (size_t p = 0; p < plot->n; p++) {
@@ -424,7 +481,7 @@ static void paint_curve(struct ink *ink, const struct page *page, const struct p
                         const struct plot_series *series, enum plot_scale scale)
 {
     const size_t every = series->n / MARKERS_MAX + 1;
-    double last_x = 0, last_y = 0;
+    double last_x = 0, last_y = 0, along = 0;
     bool drawing = false;
     for (size_t i = 0; i < series->n; i++) {
         if (!has_place(series->y[i], scale)) {
@@ -434,7 +491,7 @@ static void paint_curve(struct ink *ink, const struct page *page, const struct p
         /* the mask has a border of MARGIN, so that markers at the edges are whole */
         const double at_x = MARGIN + pixel_x(page, series->x[i]), at_y = MARGIN + pixel_y(y, series->y[i]);
         if (drawing) {
-            ink_line(ink, last_x, last_y, at_x, at_y, LINE);
+            ink_styled(ink, last_x, last_y, at_x, at_y, series->style, &along);
         }
         if (i % every == 0 || !drawing) {
             ink_marker(ink, at_x, at_y, series->style);

@@ -2,8 +2,9 @@
  *
  * Each panel has axes with round ticks and its own range; the panels of a plot share the meaning of colours and
  * markers. Colours are those of Okabe and Ito, which people who do not tell red from green keep apart, and every
- * curve has a marker of its own, so that grey prints can be read, too. Letters are sized for a page: a plot of
- * three columns is legible across two columns of a paper, one of a single panel within one.
+ * curve has a marker and a line (whole, dashed, dotted) of its own, so that grey prints can be read, too, and curves
+ * that overlie are all seen. Letters are sized for a page: a plot of three columns is legible across two columns of a
+ * paper, one of a single panel within one.
  *
  * Limits: x is linear. Source of the colours: M. Okabe and K. Ito, Color Universal Design, 2008. */
 #ifndef LOOM_COMMON_PLOT_H
@@ -22,7 +23,7 @@ struct plot_series {
     const char *name;    /* for the legend */
     const double *x, *y; /* n each, x rising; y not finite: a gap */
     size_t n;
-    size_t style; /* colour and marker: the same number, the same look */
+    size_t style; /* colour, marker and line: the same number, the same look */
 };
 
 /* auto: logarithmic where the range asks for it and all values are above 0; log: always, without those that are not */

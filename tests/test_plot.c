@@ -140,6 +140,51 @@ static void test_plot_curves_are_where_the_values_are(void **state)
     image_fini(&image);
 }
 
+/* How many pixels of a picture of one panel have the colour of a style. */
+static size_t count_of(const struct plot_series *series, size_t n, size_t style)
+{
+    const struct plot_panel panel = {"values", series, n};
+    const struct plot plot = {.panels = &panel, .n = 1};
+    struct image image, below;
+    assert_int_equal(plot_draw(&image, &plot, NULL), LOOM_OK);
+    below = image;
+    below.pixels += 200 * image.width * 3; /* below the legend */
+    below.height -= 200;
+    const size_t found = find(&below, plot_colour(style)).n;
+    image_fini(&image);
+    return found;
+}
+
+/* Of curves with the same values each is still to be seen: lines between the upper one's dashes, markers around or
+ * within one another. */
+static void test_plot_curves_that_overlie_are_all_seen(void **state)
+{
+    (void)state;
+    const double x[] = {1, 2}, y[] = {3, 3};
+    const struct plot_series series[] = {{"a", x, y, 2, 0}, {"b", x, y, 2, 1}, {"c", x, y, 2, 2}};
+    for (size_t lower = 0; lower < 2; lower++) {
+        const size_t alone = count_of(&series[lower], 1, lower), covered = count_of(&series[lower], 2, lower),
+                     top = count_of(&series[lower], 2, lower + 1);
+        assert_true(alone > 300 && covered > alone / 4 && top > 200);
+    }
+    for (size_t style = 0; style < 3; style++) {
+        assert_true(count_of(series, 3, style) > 80); /* of a line of 400 pixels by 3 */
+    }
+}
+
+/* Lines of four kinds: of each its ink between two markers. */
+static void test_plot_lines_are_told_apart_without_colour(void **state)
+{
+    (void)state;
+    const double x[] = {1, 2}, y[] = {3, 4}, dot[] = {3, NAN};
+    size_t ink[4];
+    for (size_t style = 0; style < 4; style++) {
+        const struct plot_series line = {"line", x, y, 2, style}, marker = {"marker", x, dot, 2, style};
+        ink[style] = count_of(&line, 1, style) - 2 * count_of(&marker, 1, style);
+    }
+    assert_true(ink[0] > ink[1] * 5 / 4 && ink[1] > ink[2] * 5 / 4 && ink[3] > ink[2] * 5 / 4);
+}
+
 /* The picture of one curve, from the axes down. */
 static struct found draw_curve(const double *y, size_t n, enum plot_scale scale, size_t left_out)
 {
@@ -232,6 +277,8 @@ int main(void)
         cmocka_unit_test(test_axis_is_logarithmic_where_the_range_asks),
         cmocka_unit_test(test_plot_curves_are_where_the_values_are),
         cmocka_unit_test(test_axis_holds_every_double),
+        cmocka_unit_test(test_plot_curves_that_overlie_are_all_seen),
+        cmocka_unit_test(test_plot_lines_are_told_apart_without_colour),
         cmocka_unit_test(test_plot_is_logarithmic_without_what_cannot_be),
         cmocka_unit_test(test_plot_of_nothing_and_of_much),
         cmocka_unit_test(test_ink_covers_each_pixel_once),

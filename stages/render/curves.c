@@ -38,37 +38,25 @@ static int no_memory(void)
 
 /* ---- collecting ---- */
 
-/* The run's name as the curves keep it; NULL if memory runs out. */
-static const char *keep_run(struct curves *self, const char *run)
+/* The number of a run in `runs`, taken up there if it is new; SIZE_MAX if memory runs out. */
+static size_t keep_run(struct curves *self, const char *run)
 {
     for (size_t i = 0; i < self->n_runs; i++) {
         if (strcmp(self->runs[i], run) == 0) {
-            return self->runs[i];
+            return i;
         }
     }
     char **grown = realloc(self->runs, (self->n_runs + 1) * sizeof *grown);
     if (grown == NULL) {
-        return NULL;
+        return SIZE_MAX;
     }
     self->runs = grown;
     grown[self->n_runs] = strdup(run);
-    return grown[self->n_runs] == NULL ? NULL : grown[self->n_runs++];
+    return grown[self->n_runs] == NULL ? SIZE_MAX : self->n_runs++;
 }
 
-/* The look of the curves of a run and stage: a number for each that differs from those before. run: as it is kept. */
-static size_t choose_style(struct curves *self, const char *run, const char *stage)
-{
-    for (size_t i = 0; i < self->n; i++) {
-        if (self->items[i].run == run && strcmp(self->items[i].stage, stage) == 0) {
-            return self->items[i].style;
-        }
-    }
-    return self->n_styles++;
-}
-
-/* The curve of this name, made if there is none; NULL with error_message() if there can be no more. run: as it is
- * kept. */
-static struct curve *find_curve(struct curves *self, const char *run, const char *stage, const char *metric,
+/* The curve of this name, made if there is none; NULL with error_message() if there can be no more. */
+static struct curve *find_curve(struct curves *self, size_t run, const char *stage, const char *metric,
                                 int *status)
 {
     for (size_t i = self->n; i-- > 0;) {
@@ -85,7 +73,7 @@ static struct curve *find_curve(struct curves *self, const char *run, const char
     }
     self->items = grown;
     struct curve *curve = &grown[self->n];
-    *curve = (struct curve){.run = run, .style = choose_style(self, run, stage)};
+    *curve = (struct curve){.run = run};
     self->n++;
     snprintf(curve->stage, sizeof curve->stage, "%s", stage);
     snprintf(curve->metric, sizeof curve->metric, "%s", metric);
@@ -93,8 +81,8 @@ static struct curve *find_curve(struct curves *self, const char *run, const char
 }
 
 /* Add a value, in the place of one that was told of the same pass (a stage that was started again). */
-static int add_value(struct curves *self, const char *run, const char *stage, const char *metric,
-                     uint64_t pass, double value)
+static int add_value(struct curves *self, size_t run, const char *stage, const char *metric, uint64_t pass,
+                     double value)
 {
     int status = LOOM_OK;
     struct curve *curve = find_curve(self, run, stage, metric, &status);
@@ -129,7 +117,7 @@ static int add_value(struct curves *self, const char *run, const char *stage, co
 }
 
 /* One line of metrics.jsonl: {"stage": ..., "event": "pass", "pass": ..., "metrics": {...}}; others are passed over. */
-static int take_line(struct curves *self, const char *run, const json_t *line)
+static int take_line(struct curves *self, size_t run, const json_t *line)
 {
     const char *stage = json_string_value(json_object_get(line, "stage"));
     const char *event = json_string_value(json_object_get(line, "event"));
@@ -151,7 +139,7 @@ static int take_line(struct curves *self, const char *run, const json_t *line)
     return status;
 }
 
-static int read_journal(struct curves *self, const char *path, const char *run)
+static int read_journal(struct curves *self, const char *path, size_t run)
 {
     FILE *file = fopen(path, "re");
     char *line = NULL;
@@ -181,7 +169,7 @@ static int read_journal(struct curves *self, const char *path, const char *run)
     return status;
 }
 
-static int take_stream(struct curves *self, struct recording_reader *file, size_t s, const char *run)
+static int take_stream(struct curves *self, struct recording_reader *file, size_t s, size_t run)
 {
     const struct stream_info *info = recording_reader_info(file, s);
     const uint64_t end = recording_reader_first(file) + recording_reader_rows(file, s);
@@ -198,7 +186,7 @@ static int take_stream(struct curves *self, struct recording_reader *file, size_
     return status;
 }
 
-static int read_recording(struct curves *self, const char *path, const char *run)
+static int read_recording(struct curves *self, const char *path, size_t run)
 {
     struct recording_reader *file = NULL;
     int status = recording_reader_new(&file, path);
@@ -209,7 +197,7 @@ static int read_recording(struct curves *self, const char *path, const char *run
     return status;
 }
 
-static int read_run(struct curves *self, const char *folder, const char *run)
+static int read_run(struct curves *self, const char *folder, size_t run)
 {
     char *path = NULL;
     struct stat about;
@@ -244,22 +232,49 @@ static int read_run(struct curves *self, const char *folder, const char *run)
     return status;
 }
 
-int curves_read(struct curves *self, const char *path, const char *run)
+static int compare_looks(const void *a, const void *b)
+{
+    const struct curve *x = *(struct curve *const *)a, *y = *(struct curve *const *)b;
+    const int stages = strcmp(x->stage, y->stage);
+    return x->run != y->run ? (x->run > y->run ? 1 : -1) : stages;
+}
+
+/* Number the looks: by the runs as they came and the stages' names, as whose line is the first in a journal is chance. */
+static int choose_styles(struct curves *self)
+{
+    struct curve **sorted = malloc((self->n + 1) * sizeof *sorted);
+    if (sorted == NULL) {
+        return no_memory();
+    }
+    for (size_t i = 0; i < self->n; i++) {
+        sorted[i] = &self->items[i];
+    }
+    qsort(sorted, self->n, sizeof *sorted, compare_looks);
+    self->n_styles = 0;
+    for (size_t i = 0; i < self->n; i++) {
+        self->n_styles += i == 0 || compare_looks(&sorted[i - 1], &sorted[i]) != 0;
+        sorted[i]->style = self->n_styles - 1;
+    }
+    free(sorted);
+    return LOOM_OK;
+}
+
+int curves_read(struct curves *self, const char *path, const char *name)
 {
     struct stat about;
     const size_t length = strlen(path);
     if (stat(path, &about) != 0) {
         return error_set(LOOM_EIO, "cannot read %s: %s", path, strerror(errno));
     }
-    run = keep_run(self, run);
-    if (run == NULL) {
+    const size_t run = keep_run(self, name);
+    if (run == SIZE_MAX) {
         return no_memory();
     }
-    if (S_ISDIR(about.st_mode)) {
-        return read_run(self, path, run);
-    }
-    return length > 6 && strcmp(path + length - 6, ".jsonl") == 0 ? read_journal(self, path, run)
-                                                                  : read_recording(self, path, run);
+    const bool journal = length > 6 && strcmp(path + length - 6, ".jsonl") == 0;
+    const int status = S_ISDIR(about.st_mode) ? read_run(self, path, run)
+                       : journal              ? read_journal(self, path, run)
+                                              : read_recording(self, path, run);
+    return status == LOOM_OK ? choose_styles(self) : status;
 }
 
 /* ---- drawing ---- */
@@ -333,13 +348,23 @@ static void drawing_fini(struct drawing *self)
 }
 
 /* The name of a curve, to be freed; NULL if memory runs out. */
-static char *name_series(const struct drawing *drawing, const struct curve *curve)
+static char *name_series(const struct drawing *drawing, const struct curves *self, const struct curve *curve)
 {
     char *name = NULL;
-    const int n = asprintf(&name, "%s%s%s", drawing->runs ? curve->run : "",
+    const int n = asprintf(&name, "%s%s%s", drawing->runs ? self->runs[curve->run] : "",
                            drawing->runs && drawing->stages ? ": " : "",
                            drawing->runs && !drawing->stages ? "" : curve->stage);
     return n < 0 ? NULL : name;
+}
+
+/* The curve of a metric that looks so; NULL if there is none. */
+static const struct curve *find_look(const struct curves *self, const char *metric, size_t style)
+{
+    size_t i = 0;
+    while (i < self->n && (self->items[i].style != style || strcmp(self->items[i].metric, metric) != 0)) {
+        i++;
+    }
+    return i < self->n ? &self->items[i] : NULL;
 }
 
 /* Add the panel of the metric of curve `first`. */
@@ -353,19 +378,20 @@ static int add_panel(struct drawing *drawing, const struct curves *self, size_t 
         *at = *at == '_' ? ' ' : *at;
     }
     *panel = (struct plot_panel){.title = title, .series = &drawing->series[drawing->n_series]};
-    for (size_t i = first; i < self->n; i++) {
-        const struct curve *curve = &self->items[i];
-        if (strcmp(curve->metric, metric) == 0) {
-            char *name = name_series(drawing, curve);
-            if (name == NULL) {
-                return no_memory();
-            }
-            drawing->names[drawing->n_series] = name;
-            drawing->series[drawing->n_series] = (struct plot_series){
-                .name = name, .x = curve->pass, .y = curve->value, .n = curve->n, .style = curve->style};
-            drawing->n_series++;
-            panel->n++;
+    for (size_t style = 0; style < self->n_styles; style++) {
+        const struct curve *curve = find_look(self, metric, style);
+        char *name = curve != NULL ? name_series(drawing, self, curve) : NULL;
+        if (curve == NULL) {
+            continue;
         }
+        if (name == NULL) {
+            return no_memory();
+        }
+        drawing->names[drawing->n_series] = name;
+        drawing->series[drawing->n_series] = (struct plot_series){
+            .name = name, .x = curve->pass, .y = curve->value, .n = curve->n, .style = style};
+        drawing->n_series++;
+        panel->n++;
     }
     return LOOM_OK;
 }
@@ -427,7 +453,7 @@ int curves_draw(struct image *out, const struct curves *self, const char *metric
     if (drawing.runs) {
         snprintf(title, sizeof title, "Metrics of several runs");
     } else {
-        snprintf(title, sizeof title, "Metrics of run %.256s", self->items[0].run);
+        snprintf(title, sizeof title, "Metrics of run %.256s", self->runs[self->items[0].run]);
     }
     if (status == LOOM_OK) {
         const struct plot plot = {.title = title,
