@@ -253,7 +253,7 @@ size_t draw_bar_width(const struct draw_bar *bar, struct text *text)
         write_tick(tick, bar, i);
         widest = at_least(widest, text_width(text, tick, bar->label));
     }
-    return bar->width + 2 * bar->tick + widest;
+    return bar->width + 2 * bar->tick + widest + (bar->name != NULL ? bar->label * 7 / 4 : 0);
 }
 
 void draw_bar(struct image *image, size_t x, size_t y, const struct draw_bar *bar, struct text *text)
@@ -273,6 +273,9 @@ void draw_bar(struct image *image, size_t x, size_t y, const struct draw_bar *ba
             text_draw(text, image, x + bar->width + 2 * bar->tick, at + lift, tick, bar->label, BLACK);
         }
     }
+    const size_t length = text_width(text, bar->name, bar->label);
+    text_draw_up(text, image, x + draw_bar_width(bar, text) - bar->label / 4, y + (bar->height + length) / 2,
+                 bar->name, bar->label, BLACK);
 }
 
 size_t draw_fit_letters(struct text *text, const char *line, size_t size, size_t least, size_t width)

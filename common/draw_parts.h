@@ -52,11 +52,12 @@ struct draw_bar {
     const struct colours *colours;
     const struct draw_scale *scale;
     const char *const *words; /* DRAW_TICKS, from the low end, to stand there for numbers; NULL: numbers */
+    const char *name;         /* of what the colours stand for, beside the numbers; NULL: none */
     size_t width, height;     /* pixels, as follows */
     size_t label, tick, line; /* letters, length of ticks, thickness of lines */
 };
 
-/* Width of the bar with its numbers. */
+/* Width of the bar with its numbers and name. */
 size_t draw_bar_width(const struct draw_bar *bar, struct text *text);
 void draw_bar(struct image *image, size_t x, size_t y, const struct draw_bar *bar, struct text *text);
 

@@ -2,6 +2,7 @@
 #include "text.h"
 
 #include <ft2build.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include FT_FREETYPE_H
 
@@ -79,47 +80,55 @@ static FT_ULong next_character(const char **line)
     return more == 0 && at[0] >= 0x80 ? 0xfffd : character;
 }
 
-/* Lay a glyph over the picture at (left, top), which may lie outside. */
-static void blend(struct image *image, const FT_Bitmap *bitmap, long left, long top, uint8_t shade)
+/* A line of letters: where it begins, how they look; up: it runs upwards. */
+struct line {
+    struct image *image;
+    long x, y;
+    uint8_t shade;
+    bool up;
+};
+
+/* Lay a glyph over the picture, its corner (left, top) from the line's beginning, which may lie outside. */
+static void blend(const struct line *line, const FT_Bitmap *bitmap, long left, long top)
 {
+    struct image *image = line->image;
     for (long row = 0; row < (long)bitmap->rows; row++) {
         for (long column = 0; column < (long)bitmap->width; column++) {
-            const long x = left + column, y = top + row;
+            const long along = left + column, down = top + row;
+            const long x = line->x + (line->up ? down : along), y = line->y + (line->up ? -along : down);
             if (x < 0 || y < 0 || x >= (long)image->width || y >= (long)image->height) {
                 continue;
             }
             const unsigned ink = bitmap->buffer[row * bitmap->pitch + column];
             uint8_t *pixel = image->pixels + ((size_t)y * image->width + (size_t)x) * image->channels;
             for (size_t c = 0; c < image->channels; c++) {
-                pixel[c] = (uint8_t)((pixel[c] * (255 - ink) + shade * ink + 127) / 255);
+                pixel[c] = (uint8_t)((pixel[c] * (255 - ink) + line->shade * ink + 127) / 255);
             }
         }
     }
 }
 
-/* Go through a line, drawing it if `image` is given; returns its width. */
-static size_t set_line(struct text *self, struct image *image, size_t x, size_t y, const char *line,
-                       size_t size, uint8_t shade)
+/* Go through the characters of a line, drawing them if its image is given; returns its width. */
+static size_t set_line(struct text *self, const struct line *line, const char *characters, size_t size)
 {
-    if (self == NULL || line == NULL || FT_Set_Pixel_Sizes(self->face, 0, (FT_UInt)size) != 0) {
+    if (self == NULL || characters == NULL || FT_Set_Pixel_Sizes(self->face, 0, (FT_UInt)size) != 0) {
         return 0;
     }
     FT_Pos pen = 0; /* in 1/64 pixel */
     FT_UInt last = 0;
-    while (*line != '\0') {
-        const FT_UInt glyph = FT_Get_Char_Index(self->face, next_character(&line));
+    while (*characters != '\0') {
+        const FT_UInt glyph = FT_Get_Char_Index(self->face, next_character(&characters));
         FT_Vector kerning = {0, 0};
         if (last != 0 && FT_Get_Kerning(self->face, last, glyph, FT_KERNING_DEFAULT, &kerning) == 0) {
             pen += kerning.x;
         }
         last = glyph;
-        if (FT_Load_Glyph(self->face, glyph, image != NULL ? FT_LOAD_RENDER : FT_LOAD_DEFAULT) != 0) {
+        if (FT_Load_Glyph(self->face, glyph, line->image != NULL ? FT_LOAD_RENDER : FT_LOAD_DEFAULT) != 0) {
             continue;
         }
         const FT_GlyphSlot slot = self->face->glyph;
-        if (image != NULL && slot->bitmap.pixel_mode == FT_PIXEL_MODE_GRAY) {
-            blend(image, &slot->bitmap, (long)x + (pen >> 6) + slot->bitmap_left, (long)y - slot->bitmap_top,
-                  shade);
+        if (line->image != NULL && slot->bitmap.pixel_mode == FT_PIXEL_MODE_GRAY) {
+            blend(line, &slot->bitmap, (pen >> 6) + slot->bitmap_left, -(long)slot->bitmap_top);
         }
         pen += slot->advance.x;
     }
@@ -128,11 +137,17 @@ static size_t set_line(struct text *self, struct image *image, size_t x, size_t 
 
 size_t text_width(struct text *self, const char *line, size_t size)
 {
-    return set_line(self, NULL, 0, 0, line, size, 0);
+    return set_line(self, &(struct line){.image = NULL}, line, size);
 }
 
 void text_draw(struct text *self, struct image *image, size_t x, size_t y, const char *line, size_t size,
                uint8_t shade)
 {
-    (void)set_line(self, image, x, y, line, size, shade);
+    (void)set_line(self, &(struct line){image, (long)x, (long)y, shade, false}, line, size);
+}
+
+void text_draw_up(struct text *self, struct image *image, size_t x, size_t y, const char *line, size_t size,
+                  uint8_t shade)
+{
+    (void)set_line(self, &(struct line){image, (long)x, (long)y, shade, true}, line, size);
 }

@@ -26,4 +26,8 @@ size_t text_width(struct text *self, const char *line, size_t size);
 void text_draw(struct text *self, struct image *image, size_t x, size_t y, const char *line, size_t size,
                uint8_t shade);
 
+/* The same, turned so that it runs upwards from its lower end at y, with its baseline at x, its right side. */
+void text_draw_up(struct text *self, struct image *image, size_t x, size_t y, const char *line, size_t size,
+                  uint8_t shade);
+
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/draw.h"
+#include "common/draw_parts.h"
 
 static uint8_t at(const struct image *image, size_t x, size_t y)
 {
@@ -225,6 +226,55 @@ static void test_draw_letters_need_a_font(void **state)
     text_destroy(&text);
 }
 
+/* A line that runs upwards has the pixels of one that does not, turned; the bar's name is such a line. */
+static void test_text_upwards_is_text_turned(void **state)
+{
+    (void)state;
+    enum { SIDE = 120, MIDDLE = 60 };
+    struct text *text = NULL;
+    struct image lying, standing;
+    if (text_new(&text) != LOOM_OK) {
+        skip();
+    }
+    assert_int_equal(image_init(&lying, SIDE, SIDE, 1, 255), LOOM_OK);
+    assert_int_equal(image_init(&standing, SIDE, SIDE, 1, 255), LOOM_OK);
+    text_draw(text, &lying, MIDDLE, MIDDLE, "frame", 20, 0);
+    text_draw_up(text, &standing, MIDDLE, MIDDLE, "frame", 20, 0);
+    size_t inked = 0;
+    for (size_t y = 1; y < SIDE; y++) {
+        for (size_t x = 0; x < SIDE; x++) {
+            assert_int_equal(lying.pixels[y * SIDE + x], standing.pixels[(SIDE - x) % SIDE * SIDE + y]);
+            inked += lying.pixels[y * SIDE + x] < 100;
+        }
+    }
+    assert_true(inked > 100);
+
+    const struct draw_scale scale = {.min = 0, .max = 1};
+    struct draw_bar bar = {.colours = &colours_grey,
+                           .scale = &scale,
+                           .width = 10,
+                           .height = 100,
+                           .label = 20,
+                           .tick = 5,
+                           .line = 1};
+    const size_t plain = draw_bar_width(&bar, text);
+    bar.name = "frame";
+    const size_t named = draw_bar_width(&bar, text);
+    assert_in_range(named, plain + 20, plain + 40);
+    memset(lying.pixels, 255, SIDE * SIDE);
+    draw_bar(&lying, 5, 5, &bar, text);
+    size_t letters = 0;
+    for (size_t y = 0; y < SIDE; y++) {
+        for (size_t x = 5 + plain; x < 5 + named; x++) {
+            letters += lying.pixels[y * SIDE + x] < 100;
+        }
+    }
+    assert_int_equal(letters, inked);
+    image_fini(&standing);
+    image_fini(&lying);
+    text_destroy(&text);
+}
+
 /* Number of pixels of this shade. */
 static size_t count_shade(const struct image *image, uint8_t shade)
 {
@@ -370,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_draw_tells_of_strange_numbers),
         cmocka_unit_test(test_draw_labelled_holds_the_map),
         cmocka_unit_test(test_draw_letters_need_a_font),
+        cmocka_unit_test(test_text_upwards_is_text_turned),
         cmocka_unit_test(test_draw_sheet_has_one_scale_for_all),
         cmocka_unit_test(test_colours_have_even_lightness),
         cmocka_unit_test(test_draw_in_colour),

@@ -423,16 +423,19 @@ static void write_titles(char title[TEXT_BYTES], char subtitle[TEXT_BYTES], cons
 int trail_draw(struct image *out, const struct trail *self, size_t n, bool near, const char *run,
                struct text *text)
 {
-    char title[TEXT_BYTES], subtitle[TEXT_BYTES], from[32], to[32];
+    char title[TEXT_BYTES], subtitle[TEXT_BYTES], from[32], middle[32], to[32];
     n = n == 0 || n > self->n ? self->n : n;
     const struct view view = look(self, n, near);
     write_titles(title, subtitle, self, n, run);
     gallery_count(from, self->first);
+    gallery_count(middle, self->first + (n - 1) / 2);
     gallery_count(to, self->first + n - 1);
-    const char *const words[DRAW_TICKS] = {from, "frame", to};
+    const bool has_middle = n % 2 == 1 || n > 200; /* near enough */
+    const char *const words[DRAW_TICKS] = {from, has_middle ? middle : "", to};
     const size_t letters = at_least(at_least(view.across, view.down) / 38, 18), label = letters * 4 / 5;
     const struct draw_bar bar = {.colours = &way,
                                  .words = words,
+                                 .name = "frame",
                                  .width = letters,
                                  .height = at_least(view.down, 6 * label),
                                  .label = label,
