@@ -219,6 +219,16 @@ class Layers(DrawCase):
         self.assertEqual(self.draw("coverage", self.topo), ["./topo-coverage.png"])
         self.draw("coverage", self.topo, code=64)  # that one is there now
 
+    def test_a_picture_is_called_what_it_is(self):
+        for what in ("weights", "prototypes", "coverage", "curves", "tapestry", "window"):
+            for name in ("x.jpg", "x.pdf", "x", ".png", "x.png.svg"):
+                said = self.draw(what, self.topo, "-o", name, code=64)
+                self.assertIn(f"'{name}' does not end in .png", said)
+                self.assertFalse(os.path.exists(self.path(name)))
+        said = self.draw("animation", self.topo, "-o", "x.gif", code=64)
+        self.assertIn("'x.gif' ends neither in .png or .apng nor in .y4m", said)
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith(("x", "."))], [])
+
     def test_a_list_that_cannot_be_written_is_an_error(self):
         for number, arguments in enumerate((["coverage"], ["animation", "--frames", "0..1"])):
             with open("/dev/full", "w", encoding="ascii") as full:

@@ -65,7 +65,10 @@ struct command {
 };
 
 static const struct argp_option options[] = {
-    {"output", 'o', "OUT", 0, "file to write (default: by the picture's name, in the current folder)", 1},
+    {"output", 'o', "OUT", 0,
+     "file to write, .png (an animation: also .apng or .y4m; default: by the picture's name, in the current "
+     "folder)",
+     1},
     {"force", KEY_FORCE, NULL, 0, "overwrite it", 1},
     {"colours", KEY_COLOURS, "MAP", 0,
      "grey (as in the notebooks), viridis, cividis, redblue (0 in the middle), or auto (default): grey, and "
@@ -306,6 +309,18 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     return 0;
 }
 
+/* A picture is a PNG whatever its file is called; so it must be called one. An animation looks for itself. */
+static int check_ending(const struct command *self)
+{
+    const char *out = self->draw.out;
+    return out == NULL || ends_with(out, ".png") || self->picture->draw == draw_animation
+               ? LOOM_OK
+               : error_set(LOOM_EUSAGE,
+                           "'%s' does not end in .png: pictures are PNG files (only an animation may also be "
+                           ".apng or .y4m)",
+                           out);
+}
+
 static int run(struct command *self)
 {
     struct draw *draw = &self->draw;
@@ -316,8 +331,10 @@ static int run(struct command *self)
     draw->gallery.final = true;
     draw->gallery.scale_all = true;
     draw->gallery.silent = true;
-    const int status =
-        draw->out == NULL || strcmp(draw->out, "-") == 0 ? LOOM_OK : gallery_check(&draw->gallery, draw->out);
+    int status = check_ending(self);
+    if (status == LOOM_OK && draw->out != NULL && strcmp(draw->out, "-") != 0) {
+        status = gallery_check(&draw->gallery, draw->out);
+    }
     if (status != LOOM_OK) {
         return status;
     }
