@@ -114,9 +114,17 @@ void gallery_moment(char text[GALLERY_MOMENT_BYTES], const char *run, uint64_t p
     snprintf(text, GALLERY_MOMENT_BYTES, "%s%sframe %s", where, when, count);
 }
 
+/* Of a checkpoint, which may be in the midst of a pass, which pass is done. */
 static void moment_of(char text[GALLERY_MOMENT_BYTES], const struct gallery *self, const struct shown *layer)
 {
-    gallery_moment(text, self->run, layer->pass, layer->frames);
+    char after[48] = "";
+    gallery_moment(text, self->run, layer->checkpoint ? 0 : layer->pass, layer->frames);
+    if (layer->checkpoint && layer->pass > 0) {
+        snprintf(after, sizeof after, " after pass %" PRIu64, layer->pass);
+    }
+    const size_t used = strlen(text);
+    snprintf(text + used, GALLERY_MOMENT_BYTES - used, "%s%s", layer->checkpoint ? ", a checkpoint" : "",
+             after);
 }
 
 /* What a map of single units says below its title. */
@@ -187,12 +195,17 @@ static void draw_prototypes(struct gallery *self, const struct shown *layer, con
         return;
     }
     measure_prototypes(prototypes, layer->weights.data, sparse->weights.data, M, N, P);
-    char title[TEXT_BYTES], subtitle[TEXT_BYTES], after[GALLERY_MOMENT_BYTES];
+    char title[TEXT_BYTES], subtitle[TEXT_BYTES], after[GALLERY_MOMENT_BYTES], then[48] = "";
     moment_of(after, self, layer);
+    if (sparse->checkpoint && sparse->frames != layer->frames) {
+        char count[32];
+        gallery_count(count, sparse->frames);
+        snprintf(then, sizeof then, " at frame %s", count);
+    }
     snprintf(title, sizeof title, "%s: prototypes, its %zu × %zu units seen in pixels", layer->name,
              layer->weights.grid_x, layer->weights.grid_y);
-    snprintf(subtitle, sizeof subtitle, "weights of %s times weights of %s; %s", layer->name, sparse->name,
-             after);
+    snprintf(subtitle, sizeof subtitle, "weights of %s times weights of %s%s; %s", layer->name, sparse->name,
+             then, after);
     add_scale(self, subtitle);
     struct draw_map map = {.data = prototypes,
                            .grid_x = layer->weights.grid_x,

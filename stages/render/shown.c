@@ -108,12 +108,27 @@ done:
     return status;
 }
 
+int shown_read_any(struct shown *self, const char *folder, const char *file)
+{
+    int status = shown_read(self, folder, file, true);
+    if (status == LOOM_OK && self->weights.data == NULL) {
+        shown_fini(self);
+        status = shown_read(self, folder, file, false);
+    }
+    return status;
+}
+
+bool shown_is_sparse(const struct shown *self)
+{
+    return strcmp(self->stage, "sparse") == 0;
+}
+
 void shown_run(char *name, size_t size, const char *folder)
 {
     char *path = realpath(folder, NULL);
     char *slash = path != NULL ? strrchr(path, '/') : NULL;
     name[0] = '\0';
-    if (slash != NULL && strcmp(slash + 1, "layers") == 0) {
+    if (slash != NULL && (strcmp(slash + 1, "layers") == 0 || strcmp(slash + 1, "checkpoints") == 0)) {
         *slash = '\0';
         slash = strrchr(path, '/');
         snprintf(name, size, "%s", slash != NULL ? slash + 1 : "");

@@ -17,6 +17,7 @@ struct shown {
     char rule[16];   /* of an invariant layer; "" : not told */
     uint64_t frames; /* seen */
     uint64_t pass;   /* passes done; 0: not known, or none */
+    bool checkpoint; /* of a run that goes on, or was killed */
     struct stage_weights weights;
     float *owned; /* weights.data where they are this struct's own; else NULL */
 };
@@ -32,7 +33,14 @@ int shown_check(struct shown *self) LOOM_MUST_CHECK;
  * *self is then empty. */
 int shown_read(struct shown *self, const char *folder, const char *file, bool sparse) LOOM_MUST_CHECK;
 
-/* The name of the run whose layers lie in `folder` (RUN/layers), to name (size bytes); "" if it is another folder. */
+/* The same of whatever kind. */
+int shown_read_any(struct shown *self, const char *folder, const char *file) LOOM_MUST_CHECK;
+
+/* Whether it is a sparse layer; the others read codes. */
+bool shown_is_sparse(const struct shown *self);
+
+/* The name of the run whose layers lie in `folder` (RUN/layers or RUN/checkpoints), to name (size bytes); "" if it is another
+ * folder. */
 void shown_run(char *name, size_t size, const char *folder);
 
 /* The sparse layers known. */

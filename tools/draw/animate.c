@@ -41,24 +41,17 @@ static int read_panels(struct animation_settings *settings, const char *list)
     return LOOM_OK;
 }
 
-/* Read the layers of the run that a recording is of: its layers/, or (it is still learning) its newest checkpoints.
- * There may be none. */
+/* Read the layers of the run that a recording (RUN/recordings/NAME.h5) is of; what cannot be read is passed over, and
+ * there may be none. */
 static int read_run(struct layers *layers, const char *recording)
 {
     char *real = realpath(recording, NULL), *slash = real != NULL ? strrchr(real, '/') : NULL;
-    char *finished = NULL, *learning = NULL;
-    const int up = slash != NULL ? (int)(slash - real) : 0;
-    int status = slash == NULL || asprintf(&finished, "%.*s/../layers", up, real) < 0 ||
-                         asprintf(&learning, "%.*s/../checkpoints", up, real) < 0
-                     ? error_set(LOOM_EINTERNAL, "out of memory")
-                     : LOOM_OK;
-    if (status == LOOM_OK && layers_read(layers, (const char *const[]){finished}, 1) != LOOM_OK) {
-        layers_fini(layers);
-        status = layers_read_checkpoints(layers, learning);
-    }
+    char *run = NULL;
+    const int status = slash == NULL || asprintf(&run, "%.*s/..", (int)(slash - real), real) < 0
+                           ? error_set(LOOM_EINTERNAL, "out of memory")
+                           : layers_read_run(layers, run, true);
     free(real);
-    free(finished);
-    free(learning);
+    free(run);
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include "hdf5_file.h"
 #include "log.h"
 #include "options.h"
+#include "stages/render/run_layers.h"
 
 void layers_fini(struct layers *self)
 {
@@ -27,22 +28,6 @@ static int no_memory(void)
     return error_set(LOOM_EINTERNAL, "no memory for the layers");
 }
 
-static bool is_sparse(const struct shown *layer)
-{
-    return strcmp(layer->stage, "sparse") == 0;
-}
-
-/* Read a file of whatever kind. */
-static int read_any(struct shown *layer, const char *folder, const char *file)
-{
-    int status = shown_read(layer, folder, file, true);
-    if (status == LOOM_OK && layer->weights.data == NULL) {
-        shown_fini(layer);
-        status = shown_read(layer, folder, file, false);
-    }
-    return status;
-}
-
 /* Put a copy of a sparse layer on the shelf; the layer keeps its weights. */
 static int put_on_shelf(struct layers *self, const struct shown *layer)
 {
@@ -51,19 +36,25 @@ static int put_on_shelf(struct layers *self, const struct shown *layer)
     return shelf_keep(&self->sparse, &copy);
 }
 
-static int add_file(struct layers *self, const char *folder, const char *file)
+/* Takes the layer over. */
+static int add_layer(struct layers *self, struct shown *layer)
 {
     struct shown *grown = realloc(self->items, (self->n + 1) * sizeof *grown);
     if (grown == NULL) {
+        shown_fini(layer);
         return no_memory();
     }
     self->items = grown;
-    const int status = read_any(&grown[self->n], folder, file);
-    if (status != LOOM_OK) {
-        return status;
-    }
-    self->n++;
-    return is_sparse(&grown[self->n - 1]) ? put_on_shelf(self, &grown[self->n - 1]) : LOOM_OK;
+    grown[self->n++] = *layer;
+    *layer = (struct shown){.frames = 0};
+    return shown_is_sparse(&grown[self->n - 1]) ? put_on_shelf(self, &grown[self->n - 1]) : LOOM_OK;
+}
+
+static int add_file(struct layers *self, const char *folder, const char *file)
+{
+    struct shown layer;
+    const int status = shown_read_any(&layer, folder, file);
+    return status == LOOM_OK ? add_layer(self, &layer) : status;
 }
 
 /* Add all layers of a folder. */
@@ -104,6 +95,35 @@ static void look_beside(struct layers *self, const char *folder)
     free(entries);
 }
 
+int layers_read_run(struct layers *self, const char *run, bool pass_over)
+{
+    struct run_layers found;
+    int status = run_layers_read(&found, run, pass_over);
+    for (size_t i = 0; status == LOOM_OK && i < found.n; i++) {
+        status = add_layer(self, &found.items[i]);
+    }
+    run_layers_fini(&found);
+    return status;
+}
+
+/* Whatever a folder is: a run, or one that holds layer files. *folder: where those of a run would lie. */
+static int add_any_folder(struct layers *self, const char *path, char **folder)
+{
+    const size_t before = self->n;
+    const bool run = run_layers_are_in(path);
+    if (asprintf(folder, "%s%s", path, run ? "/layers" : "") < 0) {
+        *folder = NULL;
+        return no_memory();
+    }
+    const int status = run ? layers_read_run(self, path, false) : add_folder(self, path);
+    return status != LOOM_OK || self->n > before
+               ? status
+               : error_set(LOOM_EDATA,
+                           "run '%s' has no layers yet: neither layers/NAME.h5 nor checkpoints/NAME-FRAME.h5",
+                           path);
+}
+
+/* *folder: where the layers lie. */
 static int add_path(struct layers *self, const char *path, char **folder)
 {
     struct stat about;
@@ -111,12 +131,7 @@ static int add_path(struct layers *self, const char *path, char **folder)
         return error_set(LOOM_EIO, "cannot read '%s': %s", path, strerror(errno));
     }
     if (S_ISDIR(about.st_mode)) {
-        const bool run = asprintf(folder, "%s/layers", path) >= 0 && stat(*folder, &about) == 0;
-        if (!run) {
-            free(*folder);
-            *folder = strdup(path);
-        }
-        return *folder == NULL ? no_memory() : add_folder(self, *folder);
+        return add_any_folder(self, path, folder);
     }
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
     if (!ends_with(name, ".h5")) {
@@ -124,7 +139,7 @@ static int add_path(struct layers *self, const char *path, char **folder)
     }
     *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + (slash == path));
     const int status = *folder == NULL ? no_memory() : add_file(self, *folder, name);
-    if (status == LOOM_OK && *folder != NULL && !is_sparse(&self->items[self->n - 1]) &&
+    if (status == LOOM_OK && *folder != NULL && !shown_is_sparse(&self->items[self->n - 1]) &&
         shelf_find(&self->sparse, &self->items[self->n - 1]) == NULL) {
         look_beside(self, *folder);
     }
@@ -146,48 +161,13 @@ int layers_read(struct layers *self, const char *const *paths, size_t n)
     return status;
 }
 
-/* How much of a checkpoint's file name is the layer's. */
-static int name_length(const char *file)
-{
-    const char *dash = strrchr(file, '-');
-    return dash == NULL ? 0 : (int)(dash - file);
-}
-
-int layers_read_checkpoints(struct layers *self, const char *folder)
-{
-    struct dirent **entries = NULL;
-    const int n =
-        scandir(folder, &entries, hdf5_is_named, versionsort); /* of one layer, the newest comes last */
-    int status = LOOM_OK;
-    for (int i = 0; i < n; i++) {
-        const char *file = entries[i]->d_name;
-        const int length = name_length(file);
-        const bool newest = i + 1 == n || name_length(entries[i + 1]->d_name) != length ||
-                            strncmp(file, entries[i + 1]->d_name, (size_t)length) != 0;
-        if (newest && length > 0 && status == LOOM_OK) {
-            status = add_file(self, folder, file);
-            if (status != LOOM_OK) { /* gone meanwhile, or not a layer's: the others may do */
-                status = status == LOOM_EINTERNAL ? status : LOOM_OK;
-                continue;
-            }
-            struct shown *layer = &self->items[self->n - 1];
-            snprintf(layer->name, sizeof layer->name, "%.*s", length, file);
-        }
-    }
-    for (int i = 0; i < n; i++) {
-        free(entries[i]);
-    }
-    free(entries);
-    return status;
-}
-
 int layers_choose(const struct layers *self, const char *name, bool invariant, const struct shown **found)
 {
     char names[512] = "";
     size_t n = 0;
     for (size_t i = 0; i < self->n; i++) {
         const struct shown *layer = &self->items[i];
-        if ((name == NULL || strcmp(layer->name, name) == 0) && !(invariant && is_sparse(layer))) {
+        if ((name == NULL || strcmp(layer->name, name) == 0) && !(invariant && shown_is_sparse(layer))) {
             const size_t used = strlen(names);
             snprintf(names + used, sizeof names - used, "%s%s", n > 0 ? ", " : "", layer->name);
             *found = layer;

@@ -17,13 +17,12 @@ struct layers {
 
 void layers_fini(struct layers *self);
 
-/* Read n paths: a layer file, a folder with such (RUN/layers), or a run's folder. LOOM_EIO or LOOM_EDATA about the
- * first that cannot be used. */
+/* Read n paths: a layer file, a folder with such (RUN/layers), or a run's folder, which may be still learning
+ * (run_layers.h). LOOM_EIO or LOOM_EDATA about the first that cannot be used. */
 int layers_read(struct layers *self, const char *const *paths, size_t n) LOOM_MUST_CHECK;
 
-/* Add the newest checkpoint of each layer of a run that is learning, RUN/checkpoints/NAME-FRAME.h5, under its name.
- * None if there are none. LOOM_EINTERNAL if memory runs out; files that cannot be read are passed over. */
-int layers_read_checkpoints(struct layers *self, const char *folder) LOOM_MUST_CHECK;
+/* Add the layers of a run, as run_layers_read has them; there may be none. */
+int layers_read_run(struct layers *self, const char *run, bool pass_over) LOOM_MUST_CHECK;
 
 /* The one layer that is meant: the one called `name`, or (NULL) the only one; invariant: only those that read codes
  * are meant. LOOM_EUSAGE if there are several, LOOM_EDATA if there is none. *found is borrowed. */
