@@ -226,6 +226,11 @@ void draw_frame(struct image *image, size_t x, size_t y, size_t width, size_t he
 
 /* ---- the colour bar ---- */
 
+double draw_round(double value, double span)
+{
+    return fabs(value) < 1e-6 * span ? 0 : value;
+}
+
 static size_t count_ticks(const struct draw_bar *bar)
 {
     return bar->words != NULL || bar->scale->max > bar->scale->min ? DRAW_TICKS
@@ -239,7 +244,8 @@ static void write_tick(char text[32], const struct draw_bar *bar, size_t i)
         snprintf(text, 32, "%s", bar->words[i]);
         return;
     }
-    const double span = scale->max - scale->min, value = scale->min + span * (double)i / (DRAW_TICKS - 1);
+    const double span = scale->max - scale->min, exact = scale->min + span * (double)i / (DRAW_TICKS - 1);
+    const double value = draw_round(exact, span);
     const char *beyond = scale->below && i == 0 ? "≤ " : scale->above && i == DRAW_TICKS - 1 ? "≥ " : "";
     const int digits = span < 0.05 * fabs(scale->max) ? 5 : 3;
     snprintf(text, 32, "%s%s%.*g", beyond, value < 0 ? "−" : "", digits, fabs(value));

@@ -56,9 +56,12 @@ struct draw_scale {
  * make all others pale. Where these are alike: all numbers and 0. Maps whose data is NULL are passed over. */
 struct draw_scale draw_scale_of(const struct draw_map *maps, size_t n);
 
-/* Several maps to be compared: side by side, on one grey scale and with one colour bar. */
+/* A number as it is written beside a scale that spans so much: what is next to 0 there is 0. */
+double draw_round(double value, double span);
+
+/* Several maps to be compared: side by side, on one scale with a colour bar, or each on its own. */
 struct draw_sheet {
-    const struct draw_map *maps; /* title and subtitle stand above each; data NULL: an empty place */
+    const struct draw_map *maps; /* title and subtitle (lines) stand above each; data NULL: an empty place */
     size_t n, columns;           /* > 0 */
     const char *title, *subtitle;
     const struct colours *colours; /* NULL: grey; what the maps say of these is not looked at */

@@ -1,12 +1,14 @@
 /* Sheets of maps to be compared; see draw.h. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "draw_parts.h"
 
 #define SHEET_SIDE 1200    /* pixels of the largest map of a sheet of one column */
 #define SHEET_BEYOND 0.005 /* share of the numbers that may lie beyond either end of the grey scale */
-#define SHEET_BINS 4096    /* in which these ends are looked for */
+#define LINE_BYTES 320
+#define SHEET_BINS 4096 /* in which these ends are looked for */
 
 /* Sizes in pixels of a sheet's parts. */
 struct sheet_page {
@@ -14,8 +16,8 @@ struct sheet_page {
     struct draw_scale scale;        /* of all maps */
     size_t pixels;                  /* a number */
     size_t cell_width, cell_height; /* of the largest map */
-    size_t label, small;            /* letters of the two lines above a map */
-    size_t above, gap;              /* height of these lines; between places */
+    size_t label, small;            /* letters of the title and of the lines of the subtitle above a map */
+    size_t above, gap;              /* height of all these lines; between places */
     size_t columns, rows;
     size_t title, subtitle; /* letters */
     size_t margin, lines;   /* lines: height of title and subtitle */
@@ -107,6 +109,30 @@ static struct draw_scale centre(struct draw_scale scale, const struct colours *c
     return scale;
 }
 
+/* The next line of a subtitle, copied; NULL behind the last one. */
+static const char *next_line(char line[LINE_BYTES], const char *from)
+{
+    const size_t length = strcspn(from, "\n");
+    snprintf(line, LINE_BYTES, "%.*s", (int)length, from);
+    return from[length] == '\n' ? from + length + 1 : NULL;
+}
+
+/* The letters in which all subtitles fit, and how many lines the longest has. */
+static size_t plan_subtitles(struct sheet_page *page, const struct draw_sheet *sheet, struct text *text)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < sheet->n; i++) {
+        size_t lines = 0;
+        for (const char *at = sheet->maps[i].subtitle; at != NULL; lines++) {
+            char line[LINE_BYTES];
+            at = next_line(line, at);
+            page->small = draw_fit_letters(text, line, page->small, 8, page->cell_width);
+        }
+        most = at_least(lines, most);
+    }
+    return most;
+}
+
 static void plan_cells(struct sheet_page *page, const struct draw_sheet *sheet, struct text *text)
 {
     size_t longest = 1;
@@ -136,9 +162,9 @@ static void plan_cells(struct sheet_page *page, const struct draw_sheet *sheet, 
     for (size_t i = 0; i < sheet->n; i++) {
         const struct draw_map *map = &sheet->maps[i];
         page->label = draw_fit_letters(text, map->title, page->label, 8, page->cell_width);
-        page->small = draw_fit_letters(text, map->subtitle, page->small, 8, page->cell_width);
     }
-    page->above = page->label * 4 / 3 + page->small * 5 / 3;
+    const size_t lines = plan_subtitles(page, sheet, text);
+    page->above = page->label * 4 / 3 + (lines - 1) * page->small * 4 / 3 + page->small * 5 / 3;
     page->gap = at_least(page->label, 16);
 }
 
@@ -158,8 +184,8 @@ static void plan_sheet(struct sheet_page *page, const struct draw_sheet *sheet, 
                                   .label = page->subtitle,
                                   .tick = page->subtitle / 3,
                                   .line = at_least(page->cell_width / 1000, 1)};
-    page->width = at_least(width + page->title + draw_bar_width(&page->bar, text),
-                           text_width(text, sheet->title, page->title));
+    const size_t bar = sheet->own_scales ? 0 : page->title + draw_bar_width(&page->bar, text);
+    page->width = at_least(width + bar, text_width(text, sheet->title, page->title));
     page->width = at_least(page->width, text_width(text, sheet->subtitle, page->subtitle)) + 2 * page->margin;
     page->height = page->lines + at_least(height, page->above + page->bar.height) + 2 * page->margin;
 }
@@ -170,8 +196,11 @@ static void paint_cell(struct image *image, size_t x, size_t y, const struct she
     if (map->title != NULL) {
         text_draw(text, image, x, y + page->label, map->title, page->label, BLACK);
     }
-    if (map->subtitle != NULL) {
-        text_draw(text, image, x, y + page->label * 4 / 3 + page->small, map->subtitle, page->small, SUBDUED);
+    size_t foot = y + page->label * 4 / 3 + page->small;
+    for (const char *at = map->subtitle; at != NULL; foot += page->small * 4 / 3) {
+        char line[LINE_BYTES];
+        at = next_line(line, at);
+        text_draw(text, image, x, foot, line, page->small, SUBDUED);
     }
     y += page->above;
     if (map->data == NULL) {

@@ -86,13 +86,14 @@ class DrawCase(Case):
         with h5py.File(os.path.join(self.topo, "layers", name + ".h5"), "r") as file:
             return file["weights"][()].astype(float)
 
-    def make_layer(self, name, weights, grid, tile, stage="sparse", **attributes):
+    def make_layer(self, name, weights, grid, tile, stage="sparse", frame=5, **attributes):
         """A layer file of numbers of our own."""
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
         with h5py.File(self.path(name), "w", libver="latest") as file:
             file.create_dataset("weights", data=numpy.asarray(weights, "f4"))
             for key, value in {"stage": stage, "stream": "s", "input": "i", **attributes}.items():
                 file.attrs.create(key, numpy.array(value.encode(), f"S{len(value) + 1}") if isinstance(value, str) else value)
-            file.attrs["frame"] = numpy.int64(5)
+            file.attrs["frame"] = numpy.int64(frame)
             file.attrs["grid"] = numpy.array(grid, "i8")
             file.attrs["input_shape"] = numpy.array(tile, "i8")
         return self.path(name)
@@ -281,6 +282,128 @@ class Layers(DrawCase):
         self.assertIn("no folder in", self.draw("sheet", "runs", "--layer", "other", code=65))
 
 
+    def make_run(self, name, weights, **attributes):
+        """A run with one layer, beside others."""
+        self.make_layer(f"runs/{name}/layers/s.h5", weights, (2, 2), (3, 1), **attributes)
+        with open(self.path("runs", name, "pipeline.yaml"), "w", encoding="ascii"):
+            pass
+
+    def test_runs_that_are_alike_share_a_scale(self):
+        weights = numpy.arange(12).reshape(4, 3) / 12
+        self.make_run("a", weights)
+        self.make_run("b", weights / 2)
+        usual, own = self.picture("sheet", "runs"), self.picture("sheet", "runs", "--per-run")
+        self.assertIn("each on a scale of its own", self.title())
+        numpy.testing.assert_array_equal(usual, self.picture("sheet", "runs", "--one-scale"))
+        self.assertIn("one scale for all", self.title())
+        self.assertTrue(usual.shape != own.shape)  # no colour bar
+        self.assertFalse(self.is_twice(usual))
+        self.assertTrue(self.is_twice(own))
+
+    def test_runs_that_are_not_have_their_own(self):
+        weights = numpy.arange(12).reshape(4, 3) / 12
+        self.make_run("a", weights)
+        for unlike in (weights * 0.3, weights + 50):  # much smaller, or far away
+            self.make_run("b", unlike)
+            usual = self.picture("sheet", "runs")
+            self.assertIn("ranges differ by more than a factor of 3", self.title())
+            numpy.testing.assert_array_equal(usual, self.picture("sheet", "runs", "--per-run"))
+            self.assertTrue(self.is_twice(usual))
+            self.assertFalse(self.is_twice(self.picture("sheet", "runs", "--one-scale")))
+
+    @staticmethod
+    def is_twice(sheet):
+        """Whether the maps of a sheet, which are larger than anything else on it, have the same pixels."""
+        framed = numpy.nonzero((sheet == 150).sum(0) > 250)[0]  # columns of frames
+        left, right = framed[0] + 1, framed[numpy.nonzero(numpy.diff(framed) > 50)[0][0] + 1] - 1
+        rows = numpy.nonzero((sheet[:, left:right] == 150).all(1))[0]
+        others = framed[framed > right + 1]
+        maps = [sheet[rows[0] + 1:rows[-1], at + 1:at + 1 + right - left] for at in (framed[0], others[0])]
+        return maps[0].shape == maps[1].shape and (maps[0] == maps[1]).all()
+
+    def test_a_sheet_tells_pass_and_frame_of_each_run(self):
+        weights = numpy.arange(12).reshape(4, 3) / 12
+        sheets = []
+        for more in ({}, {"frame": 6}, {"pass": numpy.int64(1)}):
+            self.make_run("a", weights, **more)
+            sheets.append(self.picture("sheet", "runs"))
+        rows = [numpy.nonzero((sheets[0] != sheet).any(1))[0] for sheet in sheets[1:]]
+        for changed in rows:
+            self.assertTrue(len(changed) > 3 and changed[-1] - changed[0] < 40)  # one line of letters
+
+
+class Learning(DrawCase):
+    """Runs that have checkpoints."""
+
+    def checkpoint(self, frame, value=1.0, called=None, **attributes):
+        name = f"run/checkpoints/s-{frame if called is None else called}.h5"
+        return self.make_layer(name, [[0, value, 1]], (1, 1), (3, 1), frame=frame, **attributes)
+
+    def middle(self, *arguments):
+        """The second of the three weights, as it is drawn."""
+        return self.picture("weights", "run", "--plain", "--scale", "1", *arguments)[0, 1]
+
+    def test_the_newest_checkpoint_is_drawn(self):
+        self.checkpoint(9, 0.1)
+        self.checkpoint(10, 0.5, **{"pass": numpy.int64(3)})
+        self.assertEqual(self.middle(), 0x96)
+        self.assertIn("run run, frame 10, a checkpoint after pass 3", self.title())
+        self.make_layer("run/layers/s.h5", [[0, 0.25, 1]], (1, 1), (3, 1), frame=8)  # of a run that was resumed
+        self.assertEqual(self.middle(), 0x96)
+        self.make_layer("run/layers/s.h5", [[0, 0.25, 1]], (1, 1), (3, 1), frame=10)
+        self.assertEqual(self.middle(), 0xD9)
+        self.assertNotIn("checkpoint", self.title())
+
+    def test_checkpoints_are_checked_like_layer_files(self):
+        os.makedirs(self.path("run", "checkpoints"))
+        self.assertIn("'run' has no layers yet", self.draw("weights", "run", code=65))
+        path = self.checkpoint(7)
+        self.checkpoint(7, called="8")
+        self.assertIn("s-8.h5' is of frame 7", self.draw("weights", "run", code=65))
+        os.remove(self.path("run", "checkpoints", "s-8.h5"))
+        self.middle()
+        self.make_layer("run/checkpoints/s-7.h5", [[0, 1, 1]], (2, 2), (3, 1), frame=7)
+        self.assertIn("do not make a grid", self.draw("weights", "run", code=65))
+        path = self.checkpoint(7)
+        with open(path, "r+b") as file:
+            file.truncate(os.path.getsize(path) - 100)
+        self.assertIn("s-7.h5", self.draw("weights", "run", code=65))
+        os.makedirs(self.path("runs"))
+        os.rename(self.path("run"), self.path("runs", "run"))
+        with open(self.path("runs", "run", "pipeline.yaml"), "w", encoding="ascii"):
+            pass
+        self.assertIn("passed over", self.draw("sheet", "runs", code=65))
+
+    def test_a_damaged_weight_is_found(self):
+        path = self.checkpoint(7)
+        with h5py.File(path, "r+", libver="latest") as file:
+            del file["weights"]
+            file.create_dataset("weights", data=numpy.full((1, 3), 0.7, "f4"), chunks=(1, 3), fletcher32=True)
+        self.middle()
+        with open(path, "r+b") as file:
+            data = file.read()
+            file.seek(data.index(numpy.full(3, 0.7, "f4").tobytes()))
+            file.write(b"\0")
+        self.assertIn("s-7.h5", self.draw("weights", "run", code=65))
+
+    def test_while_checkpoints_come_and_go(self):
+        self.write(PIPELINE, passes=100000, checkpoint=0)
+        run = self.start(program("loom"), "run", "test.yaml", "--dir", "live", "--set", "window.rate=3000")
+        folder, end = self.path("live", "checkpoints"), time.time() + PATIENCE
+        while time.time() < end and not (os.path.isdir(folder) and
+                                         any(re.match(r"topo-[1-9]\d*\.h5$", name) for name in os.listdir(folder))):
+            time.sleep(0.1)
+        for _ in range(10):
+            for what in ("prototypes", "coverage", "unit"):
+                self.draw(what, "live", "-o", "x.png", "--force", *(("--unit", "most") if what == "unit" else ()))
+                self.assertIn("a checkpoint", self.title())
+        self.assertIn("run live, frame ", self.title())
+        run.send_signal(signal.SIGINT)
+        self.finish(run, code=130)
+        self.draw("prototypes", "live", "-o", "x.png", "--force")
+        self.assertNotIn("checkpoint", self.title())
+
+
 class Curves(DrawCase):
     def lines(self, name, *lines):
         with open(self.path(name), "w", encoding="utf-8") as file:
@@ -350,6 +473,13 @@ class Curves(DrawCase):
             self.lines(name, self.line("a", 1, m=5), self.line("a", 2, m=5))
         four = self.picture("curves", "swa/m1", "swb/m1", "swb/m1.jsonl", "swb/m1.x.jsonl")
         self.assertEqual(len({tuple(pixel) for pixel in four.reshape(-1, 3)} & OKABE_ITO), 4)
+
+    def test_whose_line_comes_first_changes_nothing(self):
+        lines = [self.line(stage, number, m=value + number) for number in (1, 2) for stage, value in (("b", 1), ("a", 2), ("c", 1.1))]
+        pictures = [self.picture("curves", self.lines("m.jsonl", *order)) for order in (lines, reversed(lines))]
+        numpy.testing.assert_array_equal(*pictures)
+        self.assertLessEqual({(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)},
+                             {tuple(pixel) for pixel in pictures[0].reshape(-1, 3)})
 
     def test_logarithmic_as_far_as_that_goes(self):
         """0 has no place on the axis of --log, which is logarithmic all the same, and it is said how many were left out."""

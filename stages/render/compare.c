@@ -10,10 +10,9 @@
 #include <sys/stat.h>
 
 #include "draw.h"
-#include "hdf5_file.h"
 #include "log.h"
 #include "measure.h"
-#include "shown.h"
+#include "run_layers.h"
 
 #define TEXT_BYTES 320
 #define HOMOGENEITY "; homogeneity: mean cosine of pairs of units"
@@ -27,7 +26,8 @@ struct place {
     struct draw_map map; /* of data */
     size_t inputs;       /* weights of each unit */
     double homogeneity;
-    char note[TEXT_BYTES]; /* written below its title */
+    char moment[GALLERY_MOMENT_BYTES]; /* its pass and frame */
+    char note[TEXT_BYTES];             /* written below its title, lines */
 };
 
 struct places {
@@ -89,6 +89,7 @@ static int add_place(struct places *self, const char *run, const struct shown *l
     }
     self->items = grown;
     snprintf(place.name, sizeof place.name, "%s", layer->name);
+    gallery_moment_of(place.moment, NULL, layer);
     place.homogeneity = measure_homogeneity(layer->weights.data, layer->weights.rows, layer->weights.cols);
     place.run = strdup(run);
     int status = place.run == NULL ? no_memory() : take_data(&place, layer, sparse);
@@ -103,36 +104,19 @@ static int add_place(struct places *self, const char *run, const struct shown *l
 /* Add the layers of one run. Files that cannot be read are logged and passed over. */
 static int add_run(struct places *self, const char *folder, const char *run)
 {
-    struct shelf shelf = {0};
-    struct dirent **entries = NULL;
-    char *layers = NULL;
-    int n = asprintf(&layers, "%s/%s/layers", folder, run) < 0
-                ? -1
-                : scandir(layers, &entries, hdf5_is_named, alphasort);
-    int status = LOOM_OK;
-    for (int sparse = 1; sparse >= 0; sparse--) {
-        for (int i = 0; i < n && status == LOOM_OK; i++) {
-            struct shown layer;
-            if (shown_read(&layer, layers, entries[i]->d_name, sparse == 1) != LOOM_OK) {
-                log_warning("passed over: %s", error_message());
-                continue;
-            }
-            const struct shown *below = sparse == 1 ? NULL : shelf_find(&shelf, &layer);
-            if (layer.weights.data != NULL && (sparse == 1 || below != NULL)) {
-                status = add_place(self, run, &layer, below);
-            }
-            if (layer.weights.data != NULL && sparse == 1 && status == LOOM_OK) {
-                status = shelf_keep(&shelf, &layer);
-            }
-            shown_fini(&layer);
+    struct run_layers layers = {0};
+    char *path = NULL;
+    int status =
+        asprintf(&path, "%s/%s", folder, run) < 0 ? no_memory() : run_layers_read(&layers, path, true);
+    const struct shelf sparse = run_layers_shelf(&layers);
+    for (size_t i = 0; i < layers.n && status == LOOM_OK; i++) {
+        const struct shown *below = shelf_find(&sparse, &layers.items[i]);
+        if (i < layers.n_sparse || below != NULL) {
+            status = add_place(self, run, &layers.items[i], i < layers.n_sparse ? NULL : below);
         }
     }
-    for (int i = 0; i < n; i++) {
-        free(entries[i]);
-    }
-    free(entries);
-    free(layers);
-    shelf_fini(&shelf);
+    run_layers_fini(&layers);
+    free(path);
     return status;
 }
 
@@ -217,25 +201,49 @@ static double largest(const struct place *place)
     return max;
 }
 
+/* The places of the layers of this name. */
+static bool is_of(const struct place *place, const struct place *of)
+{
+    return strcmp(place->name, of->name) == 0;
+}
+
 /* Whether the layers of this name have other numbers of weights a unit: then their sizes cannot be compared. */
 static bool inputs_differ(const struct places *places, const struct place *of)
 {
     for (size_t i = 0; i < places->n; i++) {
-        if (strcmp(places->items[i].name, of->name) == 0 && places->items[i].inputs != of->inputs) {
+        if (is_of(&places->items[i], of) && places->items[i].inputs != of->inputs) {
             return true;
         }
     }
     return false;
 }
 
+/* Whether some layer of this name would have less than its share of the colours on one scale for all. */
+static bool ranges_differ(const struct places *places, const struct place *of)
+{
+    double min = INFINITY, max = -INFINITY, narrowest = INFINITY;
+    for (size_t i = 0; i < places->n; i++) {
+        if (is_of(&places->items[i], of)) {
+            const struct draw_scale own = draw_scale_of(&places->items[i].map, 1);
+            if (own.max > own.min) { /* else there is nothing to be seen anyway */
+                min = fmin(min, own.min);
+                max = fmax(max, own.max);
+                narrowest = fmin(narrowest, own.max - own.min);
+            }
+        }
+    }
+    return max - min > COMPARE_RATIO * narrowest;
+}
+
 static void write_place_note(struct place *place, bool own_scale)
 {
-    const int n = snprintf(place->note, sizeof place->note, "homogeneity %.3g, largest %.3g",
-                           place->homogeneity, largest(place));
+    const int n = snprintf(place->note, sizeof place->note, "%s\nhomogeneity %.3g, largest %.3g",
+                           place->moment, place->homogeneity, largest(place));
     if (own_scale) {
         const struct draw_scale scale = draw_scale_of(&place->map, 1);
-        snprintf(place->note + n, sizeof place->note - (size_t)n, ", white %s%.3g, black %s%.3g",
-                 scale.below ? "≤ " : "", scale.min, scale.above ? "≥ " : "", scale.max);
+        snprintf(place->note + n, sizeof place->note - (size_t)n, "\ncolours from %s%.3g to %s%.3g",
+                 scale.below ? "≤ " : "", draw_round(scale.min, scale.max - scale.min),
+                 scale.above ? "≥ " : "", scale.max);
     }
 }
 
@@ -244,7 +252,7 @@ static struct draw_map map_of(struct places *places, const struct place *of, con
 {
     for (size_t i = 0; i < places->n; i++) {
         struct place *place = &places->items[i];
-        if (strcmp(place->name, of->name) == 0 && strcmp(place->run, run) == 0) {
+        if (is_of(place, of) && strcmp(place->run, run) == 0) {
             write_place_note(place, own_scale);
             struct draw_map map = place->map;
             map.subtitle = place->note;
@@ -258,16 +266,30 @@ static int write_sheet(struct gallery *self, const char *name, const struct draw
 {
     struct image image = {0};
     const size_t failures = self->failures;
-    gallery_write(self, draw_sheet(&image, sheet, self->text), &image, name, "-compared", sheet->title);
+    char title[2 * TEXT_BYTES];
+    snprintf(title, sizeof title, "%s; %s", sheet->title, sheet->subtitle);
+    gallery_write(self, draw_sheet(&image, sheet, self->text), &image, name, "-compared", title);
     return self->failures > failures ? self->failure : LOOM_OK;
+}
+
+/* What is said of the scale below the sheet's title. */
+static const char *explain(bool own_scales, bool inputs, bool ranges)
+{
+#define EACH "colours from the 0.5% to the 99.5% quantile of each"
+    return !own_scales ? "one scale for all, from the 0.5% to the 99.5% quantile of all numbers" HOMOGENEITY
+           : inputs    ? "numbers of weights a unit differ; " EACH HOMOGENEITY
+           : ranges    ? "ranges differ by more than a factor of 3; " EACH HOMOGENEITY
+                       : EACH HOMOGENEITY;
+#undef EACH
 }
 
 /* The sheet of a layer: a place for every run. */
 static int draw_layer(struct gallery *self, struct places *places, const struct place *of, size_t columns,
-                      const char *folder)
+                      const char *folder, enum compare_scale scale)
 {
     const size_t n = places->n_runs;
-    const bool own_scales = inputs_differ(places, of);
+    const bool inputs = inputs_differ(places, of), ranges = ranges_differ(places, of);
+    const bool own_scales = scale == COMPARE_OWN || (scale == COMPARE_AUTO && (inputs || ranges));
     bool negative = false;
     struct draw_map *maps = calloc(n, sizeof *maps);
     char(*titles)[TEXT_BYTES] = calloc(n, sizeof *titles);
@@ -287,17 +309,13 @@ static int draw_layer(struct gallery *self, struct places *places, const struct 
     snprintf(title, sizeof title, "%s: %s of %s%s%s", name, of->invariant ? "prototypes" : "weights",
              of->name, of->invariant ? ", its units seen in pixels" : "",
              own_scales ? ", each on a scale of its own" : "");
-    const struct draw_sheet sheet = {
-        .maps = maps,
-        .n = n,
-        .columns = columns > 0 ? columns : (size_t)ceil(sqrt((double)n)),
-        .title = title,
-        .colours = colours_choose(self->colours, negative),
-        .own_scales = own_scales,
-        .subtitle = own_scales ? "numbers of weights a unit differ; colours from the 0.5% to "
-                                 "the 99.5% quantile of each" HOMOGENEITY
-                               : "one scale for all, from the 0.5% to the 99.5% "
-                                 "quantile of all numbers" HOMOGENEITY};
+    const struct draw_sheet sheet = {.maps = maps,
+                                     .n = n,
+                                     .columns = columns > 0 ? columns : (size_t)ceil(sqrt((double)n)),
+                                     .title = title,
+                                     .colours = colours_choose(self->colours, negative),
+                                     .own_scales = own_scales,
+                                     .subtitle = explain(own_scales, inputs, ranges)};
     status = write_sheet(self, of->name, &sheet);
 done:
     free(titles);
@@ -317,7 +335,8 @@ static bool is_first(const struct places *places, size_t i, bool invariant, cons
     return first;
 }
 
-int compare_draw(struct gallery *self, const char *folder, size_t columns, const char *layer)
+int compare_draw(struct gallery *self, const char *folder, size_t columns, const char *layer,
+                 enum compare_scale scale)
 {
     struct places places = {0};
     bool invariant = false;
@@ -336,7 +355,7 @@ int compare_draw(struct gallery *self, const char *folder, size_t columns, const
     }
     for (size_t i = 0; i < places.n && status == LOOM_OK; i++) {
         if (is_first(&places, i, invariant, layer)) {
-            status = draw_layer(self, &places, &places.items[i], columns, folder);
+            status = draw_layer(self, &places, &places.items[i], columns, folder, scale);
         }
     }
     if (status == LOOM_OK && sheets == 0) {

@@ -114,11 +114,10 @@ void gallery_moment(char text[GALLERY_MOMENT_BYTES], const char *run, uint64_t p
     snprintf(text, GALLERY_MOMENT_BYTES, "%s%sframe %s", where, when, count);
 }
 
-/* Of a checkpoint, which may be in the midst of a pass, which pass is done. */
-static void moment_of(char text[GALLERY_MOMENT_BYTES], const struct gallery *self, const struct shown *layer)
+void gallery_moment_of(char text[GALLERY_MOMENT_BYTES], const char *run, const struct shown *layer)
 {
     char after[48] = "";
-    gallery_moment(text, self->run, layer->checkpoint ? 0 : layer->pass, layer->frames);
+    gallery_moment(text, run, layer->checkpoint ? 0 : layer->pass, layer->frames);
     if (layer->checkpoint && layer->pass > 0) {
         snprintf(after, sizeof after, " after pass %" PRIu64, layer->pass);
     }
@@ -140,7 +139,7 @@ static void draw_weights(struct gallery *self, const struct shown *layer)
 {
     const struct stage_weights *weights = &layer->weights;
     char title[TEXT_BYTES], subtitle[TEXT_BYTES], after[GALLERY_MOMENT_BYTES];
-    moment_of(after, self, layer);
+    gallery_moment_of(after, self->run, layer);
     snprintf(title, sizeof title, "%s: weights of %zu × %zu units", layer->name, weights->grid_x,
              weights->grid_y);
     snprintf(subtitle, sizeof subtitle, "%zu × %zu inputs each; %s", weights->input_width,
@@ -196,7 +195,7 @@ static void draw_prototypes(struct gallery *self, const struct shown *layer, con
     }
     measure_prototypes(prototypes, layer->weights.data, sparse->weights.data, M, N, P);
     char title[TEXT_BYTES], subtitle[TEXT_BYTES], after[GALLERY_MOMENT_BYTES], then[48] = "";
-    moment_of(after, self, layer);
+    gallery_moment_of(after, self->run, layer);
     if (sparse->checkpoint && sparse->frames != layer->frames) {
         char count[32];
         gallery_count(count, sparse->frames);
@@ -242,7 +241,7 @@ static void draw_covered(struct gallery *self, const struct shown *layer, const 
                          const char *which, size_t unit, double coverage)
 {
     char title[TEXT_BYTES], subtitle[TEXT_BYTES], suffix[32], after[GALLERY_MOMENT_BYTES];
-    moment_of(after, self, layer);
+    gallery_moment_of(after, self->run, layer);
     snprintf(title, sizeof title, "%s unit %zu, the %s covered by %s", sparse->name, unit, which,
              layer->name);
     snprintf(subtitle, sizeof subtitle, "coverage %.3g; column %zu, row %zu of the grid; %s", coverage,
@@ -258,7 +257,7 @@ int gallery_draw_unit(struct gallery *self, const struct shown *layer, size_t un
         return error_set(LOOM_EUSAGE, "layer %s has units 0 to %zu, but no unit %zu", layer->name,
                          layer->weights.rows - 1, unit);
     }
-    moment_of(after, self, layer);
+    gallery_moment_of(after, self->run, layer);
     snprintf(title, sizeof title, "%s unit %zu", layer->name, unit);
     snprintf(subtitle, sizeof subtitle, "column %zu, row %zu of the grid; %s", unit % layer->weights.grid_x,
              unit / layer->weights.grid_x, after);
@@ -294,7 +293,7 @@ static void draw_coverage(struct gallery *self, const struct shown *layer, const
     size_t least, most;
     find_ends(coverage, N, &least, &most);
     char title[TEXT_BYTES], subtitle[TEXT_BYTES], after[GALLERY_MOMENT_BYTES];
-    moment_of(after, self, layer);
+    gallery_moment_of(after, self->run, layer);
     snprintf(title, sizeof title, "%s: coverage of the %zu × %zu units of %s", layer->name,
              sparse->weights.grid_x, sparse->weights.grid_y, sparse->name);
     snprintf(subtitle, sizeof subtitle, "sum of the weights from each; least %.3g, most %.3g; %s",

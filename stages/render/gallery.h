@@ -65,6 +65,9 @@ void gallery_write(struct gallery *self, int status, struct image *image, const 
 /* "run topo, pass 20, frame 200,000", as far as it is known. */
 void gallery_moment(char text[GALLERY_MOMENT_BYTES], const char *run, uint64_t pass, uint64_t frames);
 
+/* The same of a layer; of a checkpoint, which may be in the midst of a pass, "frame 3,456, a checkpoint after pass 3". */
+void gallery_moment_of(char text[GALLERY_MOMENT_BYTES], const char *run, const struct shown *layer);
+
 /* 200000 as 200,000. */
 void gallery_count(char text[32], uint64_t count);
 

@@ -20,7 +20,7 @@
  *     NAME-moving.png          and in its first 500 frames, from near
  *
  * Given a folder of runs to compare (--compare), such as that of a sweep, it draws
- *     NAME-compared.png        that layer in every run, side by side on one grey scale
+ *     NAME-compared.png        that layer in every run, side by side, on one scale of colours unless ranges are very unlike
  *
  * A picture that cannot be made is logged and never an error while others train; at the end it is one. Layer
  * files that are bad are passed over, unless a folder was asked for (--layers) and nothing in it can be drawn.
@@ -334,7 +334,7 @@ static int render_drain(const struct stage_context *context, void *state)
         status = draw_run(self, context);
     }
     if (status == LOOM_OK && self->compare[0] != '\0') {
-        status = compare_draw(&self->gallery, self->compare, (size_t)self->columns, NULL);
+        status = compare_draw(&self->gallery, self->compare, (size_t)self->columns, NULL, COMPARE_AUTO);
     }
     if (status != LOOM_OK) {
         return status;

@@ -34,9 +34,9 @@ static bool is_folder(const char *folder, const char *name)
     return is;
 }
 
-bool run_layers_are_in(const char *folder)
+const char *run_layers_folder(const char *folder)
 {
-    return is_folder(folder, "layers") || is_folder(folder, "checkpoints");
+    return is_folder(folder, "layers") ? "layers" : is_folder(folder, "checkpoints") ? "checkpoints" : NULL;
 }
 
 struct shelf run_layers_shelf(const struct run_layers *self)

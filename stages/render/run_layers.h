@@ -17,8 +17,9 @@ struct run_layers {
 
 void run_layers_fini(struct run_layers *self);
 
-/* Whether a folder is that of a run: one with layers or checkpoints in it. */
-bool run_layers_are_in(const char *folder);
+/* Where in a run's folder its layers lie: "layers" or, if there is no such folder yet, "checkpoints"; NULL if `folder` has
+ * neither, and so is no run's. */
+const char *run_layers_folder(const char *folder);
 
 /* Read them all; none if there are none. A file that cannot be read, is damaged, or says to be another than its name does:
  * LOOM_EIO or LOOM_EDATA with its path; or, if `pass_over`, it is logged, and the others are read. LOOM_EINTERNAL if

@@ -27,6 +27,8 @@ enum {
     KEY_LINEAR,
     KEY_FRAMES,
     KEY_COLUMNS,
+    KEY_ONE_SCALE,
+    KEY_PER_RUN,
     KEY_PANELS,
     KEY_PER_FRAME,
     KEY_RATE,
@@ -52,7 +54,8 @@ static const struct picture {
     {"animation", draw_animation,
      BIT(KEY_FRAMES) | BIT(KEY_COLOURS) | BIT(KEY_SCALE) | BIT(KEY_LAYER) | BIT(KEY_PANELS) |
          BIT(KEY_PER_FRAME) | BIT(KEY_RATE) | BIT(KEY_MOST)},
-    {"sheet", draw_sheets, BIT(KEY_COLOURS) | BIT(KEY_LAYER) | BIT(KEY_COLUMNS)},
+    {"sheet", draw_sheets,
+     BIT(KEY_COLOURS) | BIT(KEY_LAYER) | BIT(KEY_COLUMNS) | BIT(KEY_ONE_SCALE) | BIT(KEY_PER_RUN)},
 };
 
 #define N_PICTURES (sizeof pictures / sizeof *pictures)
@@ -104,6 +107,12 @@ static const struct argp_option options[] = {
      3},
     {"rate", KEY_RATE, "N", 0, "animation: frames a second (default: 5)", 3},
     {"columns", KEY_COLUMNS, "N", 0, "sheet: how many runs stand in a row (default: about a square)", 3},
+    {"one-scale", KEY_ONE_SCALE, NULL, 0,
+     "sheet: one scale of colours for all runs (default: unless some run's numbers would have less than a "
+     "third of "
+     "it)",
+     3},
+    {"per-run", KEY_PER_RUN, NULL, 0, "sheet: each run has a scale of its own, which its label tells", 3},
     {0},
 };
 
@@ -230,6 +239,12 @@ static bool take_flag(struct draw *self, int key)
         return true;
     case KEY_LINEAR:
         self->scale = PLOT_LINEAR;
+        return true;
+    case KEY_ONE_SCALE:
+        self->one = COMPARE_ONE;
+        return true;
+    case KEY_PER_RUN:
+        self->one = COMPARE_OWN;
         return true;
     case KEY_PER_FRAME:
         self->per_frame = true;

@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "plot.h"
+#include "stages/render/compare.h"
 #include "stages/render/gallery.h"
 
 struct draw {
@@ -19,6 +20,7 @@ struct draw {
     const char *metrics;    /* with commas; NULL: all */
     enum plot_scale scale;  /* of y */
     size_t columns;         /* of a sheet; 0: about a square */
+    enum compare_scale one; /* whether its runs have one scale */
     const char *panels;     /* of an animation, with commas; NULL: as usual */
     bool per_frame;         /* its scale is that of each frame */
     double most;            /* output at the end of the colours; 0: the largest */

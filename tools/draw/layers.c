@@ -106,16 +106,16 @@ int layers_read_run(struct layers *self, const char *run, bool pass_over)
     return status;
 }
 
-/* Whatever a folder is: a run, or one that holds layer files. *folder: where those of a run would lie. */
+/* Whatever a folder is: a run, or one that holds layer files. *folder: where they lie. */
 static int add_any_folder(struct layers *self, const char *path, char **folder)
 {
     const size_t before = self->n;
-    const bool run = run_layers_are_in(path);
-    if (asprintf(folder, "%s%s", path, run ? "/layers" : "") < 0) {
+    const char *within = run_layers_folder(path);
+    if (asprintf(folder, "%s%s%s", path, within != NULL ? "/" : "", within != NULL ? within : "") < 0) {
         *folder = NULL;
         return no_memory();
     }
-    const int status = run ? layers_read_run(self, path, false) : add_folder(self, path);
+    const int status = within != NULL ? layers_read_run(self, path, false) : add_folder(self, path);
     return status != LOOM_OK || self->n > before
                ? status
                : error_set(LOOM_EDATA,

@@ -6,7 +6,6 @@
 #include "draw.h"
 #include "layers.h"
 #include "recordings.h"
-#include "stages/render/compare.h"
 #include "stages/render/curves.h"
 #include "stages/render/trail.h"
 
@@ -86,7 +85,7 @@ int draw_sheets(struct draw *self)
     if (self->n != 1) {
         return error_set(LOOM_EUSAGE, "a sheet is of one folder of runs, such as that of a sweep");
     }
-    const int status = compare_draw(&self->gallery, self->paths[0], self->columns, self->layer);
+    const int status = compare_draw(&self->gallery, self->paths[0], self->columns, self->layer, self->one);
     return status == LOOM_OK ? made(self) : status;
 }
 
