@@ -109,6 +109,15 @@ stages:
 """
 
 
+WITH_SKELETON = f"""
+name: skeleton
+stages:
+  window: {{stage: generate, tapestry: {DIGITS}, frames: 100, passes: 1, seed: 4}}
+  bright: {{stage: skeleton, in: window}}
+  sparse: {{stage: sparse, in: bright, grid: [12, 10], winners: 3, seed: 2}}
+"""
+
+
 class Layers(DrawCase):
     def test_weights_are_the_numbers(self):
         W = self.layer("sparse")
@@ -202,6 +211,14 @@ class Layers(DrawCase):
         said = self.draw("prototypes", few, many, code=65)
         self.assertIn("too large to be drawn", said)
         self.assertEqual(said.count("too large"), 1)
+
+    def test_a_stage_that_is_no_layer_is_not_one(self):
+        self.loom("run", self.write(WITH_SKELETON, name="skeleton.yaml"), "--dir", "run")
+        self.assertEqual(sorted(os.listdir(self.path("run", "layers"))), ["bright.h5", "sparse.h5"])
+        for place in ("run", self.path("run", "layers")):
+            self.picture("weights", place)
+            self.assertTrue(self.title().startswith("sparse: weights"))
+        self.assertIn("no dataset weights", self.draw("weights", self.path("run", "layers", "bright.h5"), code=65))
 
     def test_very_many_units(self):
         weights = numpy.arange(65536 * 4, dtype="f4").reshape(65536, 4)

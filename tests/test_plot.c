@@ -172,6 +172,36 @@ static void test_plot_curves_that_overlie_are_all_seen(void **state)
     }
 }
 
+/* Ticks of x on the picture of a curve: the vertical lines of its grid in a row without a horizontal one. */
+static size_t count_ticks(const double *x, size_t n)
+{
+    const double y[] = {1, 1, 1};
+    const struct plot_series series = {"curve", x, y, n, 0};
+    const struct plot_panel panel = {"values", &series, 1};
+    const struct plot plot = {.panels = &panel, .n = 1};
+    struct image image;
+    assert_int_equal(plot_draw(&image, &plot, NULL), LOOM_OK);
+    size_t most = 0;
+    for (size_t row = 0; row < image.height; row++) {
+        size_t found = 0;
+        for (size_t column = 0; column < image.width; column++) {
+            found += at(&image, column, row) == 0xe4e4e4;
+        }
+        most = found > most && found < 50 ? found : most;
+    }
+    image_fini(&image);
+    return most;
+}
+
+static void test_plot_counts_whole_passes(void **state)
+{
+    (void)state;
+    assert_int_equal(count_ticks((const double[]){1, 2}, 2), 2);   /* 1, 2: 0 is the axis itself */
+    assert_int_equal(count_ticks((const double[]){1, 1.5}, 2), 6); /* 1.0, 1.1 ... 1.5 */
+    assert_int_equal(count_ticks((const double[]){1, 1, 1}, 3), 1);
+    assert_int_equal(count_ticks((const double[]){1, 2, 40}, 3), 4); /* 10, 20, 30, 40 */
+}
+
 /* Lines of four kinds: of each its ink between two markers. */
 static void test_plot_lines_are_told_apart_without_colour(void **state)
 {
@@ -278,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_plot_curves_are_where_the_values_are),
         cmocka_unit_test(test_axis_holds_every_double),
         cmocka_unit_test(test_plot_curves_that_overlie_are_all_seen),
+        cmocka_unit_test(test_plot_counts_whole_passes),
         cmocka_unit_test(test_plot_lines_are_told_apart_without_colour),
         cmocka_unit_test(test_plot_is_logarithmic_without_what_cannot_be),
         cmocka_unit_test(test_plot_of_nothing_and_of_much),

@@ -131,6 +131,9 @@ static int add(struct run_layers *self, const char *folder, const char *file, bo
 {
     struct shown layer;
     char *path = NULL;
+    if (shown_is_other(folder, file)) {
+        return LOOM_OK;
+    }
     int status = checkpoint ? read_checkpoint(&layer, folder, file) : shown_read_any(&layer, folder, file);
     if (status == LOOM_OK) {
         return keep(self, &layer);

@@ -21,7 +21,7 @@ void run_layers_fini(struct run_layers *self);
  * neither, and so is no run's. */
 const char *run_layers_folder(const char *folder);
 
-/* Read them all; none if there are none. A file that cannot be read, is damaged, or says to be another than its name does:
+/* Read them all; none if there are none. Files of stages that are no layers, without weights, are none. A file that cannot be read, is damaged, or says to be another than its name does:
  * LOOM_EIO or LOOM_EDATA with its path; or, if `pass_over`, it is logged, and the others are read. LOOM_EINTERNAL if
  * memory runs out. On failure *self is empty. */
 int run_layers_read(struct run_layers *self, const char *run, bool pass_over) LOOM_MUST_CHECK;

@@ -118,6 +118,17 @@ int shown_read_any(struct shown *self, const char *folder, const char *file)
     return status;
 }
 
+bool shown_is_other(const char *folder, const char *file)
+{
+    struct layer_reader *reader = NULL;
+    char *path = NULL;
+    const bool other = asprintf(&path, "%s/%s", folder, file) >= 0 &&
+                       layer_reader_new(&reader, path) == LOOM_OK && !layer_has(reader, "weights");
+    layer_reader_destroy(&reader);
+    free(path);
+    return other;
+}
+
 bool shown_is_sparse(const struct shown *self)
 {
     return strcmp(self->stage, "sparse") == 0;

@@ -36,6 +36,9 @@ int shown_read(struct shown *self, const char *folder, const char *file, bool sp
 /* The same of whatever kind. */
 int shown_read_any(struct shown *self, const char *folder, const char *file) LOOM_MUST_CHECK;
 
+/* Whether FOLDER/FILE can be read but has no weights: the state of a stage that is no layer. */
+bool shown_is_other(const char *folder, const char *file);
+
 /* Whether it is a sparse layer; the others read codes. */
 bool shown_is_sparse(const struct shown *self);
 

@@ -66,7 +66,7 @@ static int add_folder(struct layers *self, const char *folder)
                  : n == 0 ? error_set(LOOM_EDATA, "'%s' holds no layer file (NAME.h5)", folder)
                           : LOOM_OK;
     for (int i = 0; i < n; i++) {
-        if (status == LOOM_OK) {
+        if (status == LOOM_OK && !shown_is_other(folder, entries[i]->d_name)) {
             status = add_file(self, folder, entries[i]->d_name);
         }
         free(entries[i]);
