@@ -4,6 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+void ink_wipe(struct ink *self, long x, long y)
+{
+    if (x >= 0 && y >= 0 && x < (long)self->width && y < (long)self->height) {
+        self->mask[(size_t)y * self->width + (size_t)x] = 0;
+    }
+}
+
 void ink_dot(struct ink *self, long x, long y, double covered)
 {
     if (x < 0 || y < 0 || x >= (long)self->width || y >= (long)self->height || !(covered > 0)) {

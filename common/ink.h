@@ -19,6 +19,9 @@ struct ink {
 /* Ink a pixel, as far as it is covered (up to 1; nothing from 0 down); harmless outside of the mask. */
 void ink_dot(struct ink *self, long x, long y, double covered);
 
+/* Take the ink of a pixel away; harmless outside of the mask. */
+void ink_wipe(struct ink *self, long x, long y);
+
 /* A stroke with round ends from (x0, y0) to (x1, y1), where the centres of pixels are whole numbers. */
 void ink_line(struct ink *self, double x0, double y0, double x1, double y1, double thickness);
 

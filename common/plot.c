@@ -30,6 +30,7 @@ enum {
 #define MARKERS_MAX 45 /* points of a curve up to which all are marked; else about every n-th */
 #define GRID_SHADE 228
 #define AXIS_SHADE 60
+#define LINES 4       /* kinds of lines */
 #define LOG_RATIO 20  /* of the largest to the smallest, from which on an axis is logarithmic */
 #define FROM_ZERO 0.6 /* a linear axis begins at 0 if the smallest is less than this part of the largest */
 
@@ -240,14 +241,13 @@ static struct plot_axis axis_of_x(const struct plot *plot)
 
 /* ---- the look of a curve ---- */
 
-/* A line of a style, as a part of a longer one: whole, dashed, dotted, or both in turn, so that of curves that overlie
- * the lower one shows through the upper one's gaps. *along: how far the longer one has come, pixels. */
-static void ink_styled(struct ink *ink, double x0, double y0, double x1, double y1, size_t style,
-                       double *along)
+/* A part of a curve's line: whole, dashed, dotted, or both in turn, so that of curves that overlie the lower one shows
+ * through the upper one's gaps. *along: how far the line has come, pixels. */
+static void ink_part(struct ink *ink, double x0, double y0, double x1, double y1, size_t line, double *along)
 {
-    static const double patterns[][4] = {
+    static const double patterns[LINES][4] = {
         {INFINITY, 0, 0, 0}, {13, 13, 13, 13}, {2, 10, 2, 10}, {16, 9, 1, 9}}; /* ink and gap, twice */
-    const double *pattern = patterns[style % (sizeof patterns / sizeof *patterns)];
+    const double *pattern = patterns[line % LINES];
     const double length = hypot(x1 - x0, y1 - y0), period = pattern[0] + pattern[1] + pattern[2] + pattern[3];
     if (isinf(period)) {
         ink_line(ink, x0, y0, x1, y1, LINE);
@@ -267,11 +267,10 @@ static void ink_styled(struct ink *ink, double x0, double y0, double x1, double 
     *along += length;
 }
 
-/* Marker of a style, about its centre: a disc, a square, a triangle, a diamond, or a cross; of every second style the
- * outline, which fits around one that is filled. */
-static void ink_marker(struct ink *ink, double cx, double cy, size_t style)
+/* Marker of a style, about its centre: a disc, a square, a triangle, a diamond, or a cross; or its
+ * outline, which fits around one that is filled, and within which the curve's own line is wiped away. */
+static void ink_marker(struct ink *ink, double cx, double cy, size_t style, bool open)
 {
-    const bool open = style % 2 == 1;
     const double r = open ? OPEN_MARKER : MARKER;
     for (long y = (long)floor(cy - 2 * r); y <= (long)ceil(cy + 2 * r); y++) {
         for (long x = (long)floor(cx - 2 * r); x <= (long)ceil(cx + 2 * r); x++) {
@@ -292,6 +291,9 @@ static void ink_marker(struct ink *ink, double cx, double cy, size_t style)
                 break;
             default: /* the arms of a slanted cross */
                 inside = fmin(0.3 * r - fabs(u - v) * 0.7071, r - fmax(u, v));
+            }
+            if (open && inside > OUTLINE / 2) {
+                ink_wipe(ink, x, y);
             }
             ink_dot(ink, x, y, (open ? fmin(inside, OUTLINE - inside) : inside) + 0.5);
         }
@@ -359,8 +361,8 @@ static size_t legend(struct image *image, size_t left, size_t top, size_t width,
             uint8_t mask[LEGEND_SAMPLE * 32] = {0};
             struct ink ink = INK(mask, LEGEND_SAMPLE, 32);
             double along = 0;
-            ink_styled(&ink, 2, 16, LEGEND_SAMPLE - 3, 16, series->style, &along);
-            ink_marker(&ink, LEGEND_SAMPLE / 2.0, 16, series->style);
+            ink_part(&ink, 2, 16, LEGEND_SAMPLE - 3, 16, series->line, &along);
+            ink_marker(&ink, LEGEND_SAMPLE / 2.0, 16, series->style, series->line % 2 == 1);
             const size_t y = top + (lines - 1) * LABEL * 3 / 2;
             ink_apply(&ink, image, (long)(left + x), (long)(y + LABEL * 5 / 8) - 16,
                       plot_colour(series->style));
@@ -477,28 +479,32 @@ static void paint_axes(struct image *image, size_t left, size_t top, const struc
     }
 }
 
+/* Where a value is in the mask, which has a border of MARGIN, so that markers at the edges are whole. */
+static void place_in_mask(double at[2], const struct page *page, const struct plot_axis *y,
+                          const struct plot_series *series, size_t i)
+{
+    at[0] = MARGIN + pixel_x(page, series->x[i]);
+    at[1] = MARGIN + pixel_y(y, series->y[i]);
+}
+
 static void paint_curve(struct ink *ink, const struct page *page, const struct plot_axis *y,
                         const struct plot_series *series, enum plot_scale scale)
 {
     const size_t every = series->n / MARKERS_MAX + 1;
-    double last_x = 0, last_y = 0, along = 0;
-    bool drawing = false;
+    double last[2], at[2], along = 0;
+    for (size_t i = 1; i < series->n; i++) {
+        if (has_place(series->y[i - 1], scale) && has_place(series->y[i], scale)) {
+            place_in_mask(last, page, y, series, i - 1);
+            place_in_mask(at, page, y, series, i);
+            ink_part(ink, last[0], last[1], at[0], at[1], series->line, &along);
+        }
+    }
     for (size_t i = 0; i < series->n; i++) {
-        if (!has_place(series->y[i], scale)) {
-            drawing = false;
-            continue;
+        const bool begins = i == 0 || !has_place(series->y[i - 1], scale);
+        if (has_place(series->y[i], scale) && (i % every == 0 || begins)) {
+            place_in_mask(at, page, y, series, i);
+            ink_marker(ink, at[0], at[1], series->style, series->line % 2 == 1);
         }
-        /* the mask has a border of MARGIN, so that markers at the edges are whole */
-        const double at_x = MARGIN + pixel_x(page, series->x[i]), at_y = MARGIN + pixel_y(y, series->y[i]);
-        if (drawing) {
-            ink_styled(ink, last_x, last_y, at_x, at_y, series->style, &along);
-        }
-        if (i % every == 0 || !drawing) {
-            ink_marker(ink, at_x, at_y, series->style);
-        }
-        last_x = at_x;
-        last_y = at_y;
-        drawing = true;
     }
 }
 
@@ -539,9 +545,13 @@ static void paint_panel(struct image *image, size_t left, size_t top, const stru
         text_draw(text, image, left + LABEL, top + AREA_HEIGHT / 2,
                   plot->scale == PLOT_LOG ? "no values above 0" : "no values", LABEL, SUBDUED);
     }
-    for (size_t s = 0; s < panel->n; s++) {
-        paint_curve(ink, page, &y, &panel->series[s], plot->scale);
-        ink_apply(ink, image, (long)left - MARGIN, (long)top - MARGIN, plot_colour(panel->series[s].style));
+    static const size_t upwards[LINES] = {0, 1, 3, 2}; /* what leaves most gaps comes last */
+    for (size_t i = 0; i < LINES * panel->n; i++) {
+        const struct plot_series *series = &panel->series[i % panel->n];
+        if (series->line % LINES == upwards[i / panel->n]) {
+            paint_curve(ink, page, &y, series, plot->scale);
+            ink_apply(ink, image, (long)left - MARGIN, (long)top - MARGIN, plot_colour(series->style));
+        }
     }
 }
 

@@ -23,7 +23,9 @@ struct plot_series {
     const char *name;    /* for the legend */
     const double *x, *y; /* n each, x rising; y not finite: a gap */
     size_t n;
-    size_t style; /* colour, marker and line: the same number, the same look */
+    size_t style; /* colour and shape of the marker: the same number, the same look */
+    size_t
+        line; /* whole, dashed, dotted, or both; markers of odd ones are outlines. Curves that may overlie have others */
 };
 
 /* auto: logarithmic where the range asks for it and all values are above 0; log: always, without those that are not */

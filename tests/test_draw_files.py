@@ -20,7 +20,8 @@ from PIL import Image
 from loom_case import Case, DIGITS, PATIENCE, PIPELINE, program
 
 GREYS = numpy.array([0xFF, 0xF0, 0xD9, 0xBD, 0x96, 0x73, 0x52, 0x25, 0x00], float)  # ColorBrewer's, white to black
-OKABE_ITO = {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73), (0xCC, 0x79, 0xA7)}
+OKABE_ITO_IN_ORDER = [(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73), (0xCC, 0x79, 0xA7)]
+OKABE_ITO = set(OKABE_ITO_IN_ORDER)
 LEFT, TOP = 18, 78  # of an animation's first panel
 
 
@@ -490,6 +491,17 @@ class Curves(DrawCase):
             self.lines(name, self.line("a", 1, m=5), self.line("a", 2, m=5))
         four = self.picture("curves", "swa/m1", "swb/m1", "swb/m1.jsonl", "swb/m1.x.jsonl")
         self.assertEqual(len({tuple(pixel) for pixel in four.reshape(-1, 3)} & OKABE_ITO), 4)
+
+    def test_curves_that_overlie_are_all_seen(self):
+        """Of two runs with the same numbers, and of two layers with the same: E and PR, two passes, and many."""
+        for passes in (2, 12):
+            for stages in (["topo"], ["topo", "slow"]):
+                lines = [self.line(stage, i, interpolation_error=0.1 * i, participation_ratio=1 + i)
+                         for i in range(1, passes + 1) for stage in stages]
+                runs = [self.lines(f"{name}.jsonl", *lines) for name in "ab"]
+                image = self.picture("curves", *runs)[230:]  # below the legend of the first row
+                for colour in OKABE_ITO_IN_ORDER[:2 * len(stages)]:
+                    self.assertGreater((image == colour).all(-1).sum(), 80, (passes, stages, colour))
 
     def test_whose_line_comes_first_changes_nothing(self):
         lines = [self.line(stage, number, m=value + number) for number in (1, 2) for stage, value in (("b", 1), ("a", 2), ("c", 1.1))]

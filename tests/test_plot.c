@@ -119,7 +119,8 @@ static void test_plot_curves_are_where_the_values_are(void **state)
 {
     (void)state;
     const double x[] = {0, 5, 10}, up[] = {0, 1, 2}, flat[] = {1, 1, 1}, gap[] = {2, NAN, 0};
-    const struct plot_series series[] = {{"up", x, up, 3, 0}, {"flat", x, flat, 3, 1}, {"gap", x, gap, 3, 2}};
+    const struct plot_series series[] = {
+        {"up", x, up, 3, 0, 0}, {"flat", x, flat, 3, 1, 0}, {"gap", x, gap, 3, 2, 0}};
     const struct plot_panel panel = {"values", series, 3};
     const struct plot plot = {.title = "title", .x_label = "x", .panels = &panel, .n = 1};
     struct image image;
@@ -161,13 +162,15 @@ static void test_plot_curves_that_overlie_are_all_seen(void **state)
 {
     (void)state;
     const double x[] = {1, 2}, y[] = {3, 3};
-    const struct plot_series series[] = {{"a", x, y, 2, 0}, {"b", x, y, 2, 1}, {"c", x, y, 2, 2}};
+    const struct plot_series series[] = {{"a", x, y, 2, 0, 0}, {"b", x, y, 2, 1, 1}, {"c", x, y, 2, 2, 2}};
     for (size_t lower = 0; lower < 2; lower++) {
         const size_t alone = count_of(&series[lower], 1, lower), covered = count_of(&series[lower], 2, lower),
                      top = count_of(&series[lower], 2, lower + 1);
         assert_true(alone > 300 && covered > alone / 4 && top > 200);
     }
+    const struct plot_series turned[] = {series[2], series[1], series[0]};
     for (size_t style = 0; style < 3; style++) {
+        assert_int_equal(count_of(turned, 3, style), count_of(series, 3, style));
         assert_true(count_of(series, 3, style) > 80); /* of a line of 400 pixels by 3 */
     }
 }
@@ -176,7 +179,7 @@ static void test_plot_curves_that_overlie_are_all_seen(void **state)
 static size_t count_ticks(const double *x, size_t n)
 {
     const double y[] = {1, 1, 1};
-    const struct plot_series series = {"curve", x, y, n, 0};
+    const struct plot_series series = {"curve", x, y, n, 0, 0};
     const struct plot_panel panel = {"values", &series, 1};
     const struct plot plot = {.panels = &panel, .n = 1};
     struct image image;
@@ -212,7 +215,8 @@ static void test_plot_lines_are_told_apart_without_colour(void **state)
     const double x[] = {1, 2}, y[] = {3, 4}, dot[] = {3, NAN};
     size_t ink[4];
     for (size_t style = 0; style < 4; style++) {
-        const struct plot_series line = {"line", x, y, 2, style}, marker = {"marker", x, dot, 2, style};
+        const struct plot_series line = {"line", x, y, 2, style, style},
+                                 marker = {"marker", x, dot, 2, style, style};
         ink[style] = count_of(&line, 1, style) - 2 * count_of(&marker, 1, style);
     }
     assert_true(ink[0] > ink[1] * 5 / 4 && ink[1] > ink[2] * 5 / 4 && ink[3] > ink[2] * 5 / 4);
@@ -222,7 +226,7 @@ static void test_plot_lines_are_told_apart_without_colour(void **state)
 static struct found draw_curve(const double *y, size_t n, enum plot_scale scale, size_t left_out)
 {
     static const double x[] = {0, 1, 2, 3, 4, 5};
-    const struct plot_series series = {"curve", x, y, n, 0};
+    const struct plot_series series = {"curve", x, y, n, 0, 0};
     const struct plot_panel panel = {"values", &series, 1};
     const struct plot plot = {.panels = &panel, .n = 1, .scale = scale};
     struct image image;
@@ -253,7 +257,7 @@ static void test_plot_of_nothing_and_of_much(void **state)
     (void)state;
     struct image image;
     const double none[] = {NAN}, one[] = {1};
-    const struct plot_series empty = {"empty", one, none, 1, 0};
+    const struct plot_series empty = {"empty", one, none, 1, 0, 0};
     const struct plot_panel panels[] = {{"empty", &empty, 1}, {"no curves", NULL, 0}};
     const struct plot plot = {.panels = panels, .n = 2};
     assert_int_equal(plot_draw(&image, &plot, NULL), LOOM_OK);
@@ -266,7 +270,7 @@ static void test_plot_of_nothing_and_of_much(void **state)
         x[i] = (double)i;
         y[i] = exp(-(double)i / 5000);
     }
-    const struct plot_series long_one = {"long", x, y, MANY, 3};
+    const struct plot_series long_one = {"long", x, y, MANY, 3, 0};
     const struct plot_panel panel = {"long", &long_one, 1};
     const struct plot large = {.panels = &panel, .n = 1};
     assert_int_equal(plot_draw(&image, &large, NULL), LOOM_OK);

@@ -232,15 +232,19 @@ static int read_run(struct curves *self, const char *folder, size_t run)
     return status;
 }
 
+static int compare_stages(const void *a, const void *b)
+{
+    return strcmp((*(struct curve *const *)a)->stage, (*(struct curve *const *)b)->stage);
+}
+
 static int compare_looks(const void *a, const void *b)
 {
-    const struct curve *x = *(struct curve *const *)a, *y = *(struct curve *const *)b;
-    const int stages = strcmp(x->stage, y->stage);
-    return x->run != y->run ? (x->run > y->run ? 1 : -1) : stages;
+    const size_t x = (*(struct curve *const *)a)->run, y = (*(struct curve *const *)b)->run;
+    return x != y ? (x > y ? 1 : -1) : compare_stages(a, b);
 }
 
 /* Number the looks: by the runs as they came and the stages' names, as whose line is the first in a journal is chance. */
-static int choose_styles(struct curves *self)
+static int choose_looks(struct curves *self)
 {
     struct curve **sorted = malloc((self->n + 1) * sizeof *sorted);
     if (sorted == NULL) {
@@ -248,6 +252,11 @@ static int choose_styles(struct curves *self)
     }
     for (size_t i = 0; i < self->n; i++) {
         sorted[i] = &self->items[i];
+    }
+    qsort(sorted, self->n, sizeof *sorted, compare_stages);
+    for (size_t i = 0, rank = 0; i < self->n; i++) {
+        rank += i > 0 && compare_stages(&sorted[i - 1], &sorted[i]) != 0;
+        sorted[i]->line = rank + sorted[i]->run;
     }
     qsort(sorted, self->n, sizeof *sorted, compare_looks);
     self->n_styles = 0;
@@ -274,7 +283,7 @@ int curves_read(struct curves *self, const char *path, const char *name)
     const int status = S_ISDIR(about.st_mode) ? read_run(self, path, run)
                        : journal              ? read_journal(self, path, run)
                                               : read_recording(self, path, run);
-    return status == LOOM_OK ? choose_styles(self) : status;
+    return status == LOOM_OK ? choose_looks(self) : status;
 }
 
 /* ---- drawing ---- */
@@ -388,8 +397,12 @@ static int add_panel(struct drawing *drawing, const struct curves *self, size_t 
             return no_memory();
         }
         drawing->names[drawing->n_series] = name;
-        drawing->series[drawing->n_series] = (struct plot_series){
-            .name = name, .x = curve->pass, .y = curve->value, .n = curve->n, .style = style};
+        drawing->series[drawing->n_series] = (struct plot_series){.name = name,
+                                                                  .x = curve->pass,
+                                                                  .y = curve->value,
+                                                                  .n = curve->n,
+                                                                  .style = style,
+                                                                  .line = curve->line};
         drawing->n_series++;
         panel->n++;
     }

@@ -16,6 +16,7 @@
 struct curve {
     size_t run; /* index in `runs` below */
     char stage[STREAM_NAME_BYTES], metric[STREAM_METRIC_NAME_BYTES];
+    size_t line;  /* the kind of its line: of the next run, and of the next stage, another one */
     size_t style; /* how it looks: a number for each run and stage, by the order of runs and stages' names */
     double *pass, *value; /* n each, owned: passes from 1, rising; value NaN: not told */
     size_t n, capacity;

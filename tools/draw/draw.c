@@ -117,7 +117,8 @@ static const struct argp_option options[] = {
 };
 
 static const char documentation[] =
-    "Draw a layer file, a recording or a run's folder. Prints the files that it made.\n\n"
+    "Draw a layer file, a recording or a run's folder. Prints the files that it made. Of a run that is still "
+    "learning, the layers of its newest checkpoints are drawn; the picture says of which frame.\n\n"
     "  weights     a layer's weights, a tile a unit, in the order of the grid\n"
     "  prototypes  each invariant unit seen in pixels: its weights times the\n"
     "              sparse ones\n"
@@ -130,7 +131,10 @@ static const char documentation[] =
     "  animation   input, outputs and reconstruction beside each other, frame by\n"
     "              frame, also while they are recorded: what is still to come is\n"
     "              waited for\n"
-    "  sheet       a layer in all runs of a folder, such as a sweep's, side by side\n"
+    "  sheet       a layer in all runs of a folder, such as a sweep's, side by side,\n"
+    "              with the pass and frame of each; on one scale of colours, unless\n"
+    "              ranges are so unlike that a run would be left with less than a\n"
+    "              third of it: then each has its own, which its label tells\n"
     "\vPanels of an animation. t is the frame shown, io(t) the invariant layer's\n"
     "output (0 before a pass begins), W and U the weights in the layers' files, or\n"
     "in the newest checkpoints of a run that is learning:\n"
