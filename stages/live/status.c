@@ -11,6 +11,8 @@
 #include "log.h"
 #include "run_lock.h"
 
+#define PATH_BYTES 4200
+
 static void get_text(char *text, size_t size, const json_t *map, const char *key)
 {
     const char *value = json_string_value(json_object_get(map, key));
@@ -109,6 +111,7 @@ static void read_run(struct run_status *self, const json_t *root)
     get_text(self->time, sizeof self->time, root, "time");
     get_text(self->run, sizeof self->run, root, "run");
     get_text(self->state, sizeof self->state, root, "state");
+    get_text(self->ending, sizeof self->ending, root, "ending");
     get_text(self->limits, sizeof self->limits, root, "limits");
     get_text(self->sentence, sizeof self->sentence, root, "sentence");
     self->elapsed_s = get_number(root, "elapsed_s");
@@ -201,6 +204,27 @@ int status_copy_file(FILE *out, const char *path)
     fputs(text, out);
     free(text);
     return LOOM_OK;
+}
+
+/* RUN/status.json; "" for none. */
+static const char *path_in(char path[PATH_BYTES], const char *folder)
+{
+    snprintf(path, PATH_BYTES, "%s%s", folder, folder[0] == '\0' ? "" : "/status.json");
+    return path;
+}
+
+int status_read_run(struct run_status *self, const char *run, const char *sweep)
+{
+    char path[PATH_BYTES];
+    const int status = status_read_file(self, path_in(path, run));
+    return status == LOOM_OK || sweep == NULL ? status : status_read_file(self, path_in(path, sweep));
+}
+
+int status_copy_run(FILE *out, const char *run, const char *sweep)
+{
+    char path[PATH_BYTES];
+    const int status = status_copy_file(out, path_in(path, run));
+    return status == LOOM_OK || sweep == NULL ? status : status_copy_file(out, path_in(path, sweep));
 }
 
 /* ---- as JSON ---- */

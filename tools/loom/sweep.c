@@ -262,8 +262,10 @@ static void make_instances(struct sweep *self)
 static int watch(struct sweep *self, struct outcome *outcome, struct process *processes, size_t n)
 {
     struct display display = {.form = display_choose(), .n = 0};
-    struct supervisor_options options = {
-        .restarts = self->settings.restarts, .grace_ms = self->settings.grace_ms, .status = &self->telemetry};
+    struct supervisor_options options = {.restarts = self->settings.restarts,
+                                         .grace_ms = self->settings.grace_ms,
+                                         .status = &self->telemetry,
+                                         .goes_on = true};
     if (self->settings.json || self->settings.quiet) {
         display.form = self->settings.json ? DISPLAY_JSON : DISPLAY_QUIET;
     }
