@@ -577,7 +577,7 @@ static struct scene *new_scene(struct board **board)
     struct scene *scene = calloc(1, sizeof *scene);
     assert_non_null(scene);
     assert_int_equal(board_new(board, wake, NULL), 0);
-    scene_init(scene, *board, true, "test", "", "");
+    scene_init(scene, *board, true, "test", "", NULL, "");
     return scene;
 }
 
@@ -694,7 +694,7 @@ static void test_source_leaves_off_answering(void **state)
     struct scene *scene = calloc(1, sizeof *scene);
     assert_non_null(scene);
     assert_int_equal(board_new(&eager.board, ask_again, &eager), 0);
-    scene_init(scene, eager.board, false, "test", "", "");
+    scene_init(scene, eager.board, false, "test", "", NULL, "");
     eager.viewer = board_join(eager.board);
     ask_again(&eager);
     assert_int_equal(source_answer(scene, NULL), 0);
