@@ -135,7 +135,7 @@ int status_read(struct run_status *self, const char *bytes, size_t n)
     return status;
 }
 
-/* Seconds since a time in UTC as the launcher writes it; 0 if it is none. */
+/* Seconds since a time in UTC as the launcher writes it; 0 if it is none, below 0 if the clock was set back since. */
 static double age_s(const char *time_text)
 {
     struct tm utc = {.tm_year = 0};
@@ -173,7 +173,8 @@ static int load(json_t **root, const char *path)
     const char *state = json_string_value(json_object_get(*root, "state"));
     const char *time_text = json_string_value(json_object_get(*root, "time"));
     bool goes_on = state != NULL && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0);
-    if (goes_on && time_text != NULL && age_s(time_text) > STATUS_STALE_S && !launcher_lives(path) &&
+    goes_on = goes_on && run_lock_is_here(json_string_value(json_object_get(*root, "host")));
+    if (goes_on && time_text != NULL && fabs(age_s(time_text)) > STATUS_STALE_S && !launcher_lives(path) &&
         json_object_set_new(*root, "state", json_string("killed")) != 0) {
         status = error_set(LOOM_EINTERNAL, "no memory for '%s'", path);
     }

@@ -45,7 +45,7 @@ int status_read(struct run_status *self, const char *bytes, size_t n) LOOM_MUST_
 void status_fini(struct run_status *self);
 
 /* The same of a file; LOOM_EIO if it cannot be read. A run that says it is running, but has not for STATUS_STALE_S, gets
- * the state "killed". */
+ * the state "killed" if no launcher lives; one on another machine is taken at its word (run_lock.h). */
 int status_read_file(struct run_status *self, const char *path) LOOM_MUST_CHECK;
 
 /* The same of a run's folder, or ("" or no file there) of that of the sweep whose member it is (NULL: none). */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "draw.h"
 #include "layers.h"
@@ -41,22 +42,35 @@ static int read_panels(struct animation_settings *settings, const char *list)
     return LOOM_OK;
 }
 
-/* Read the layers of the run that a recording is of: its layers/, or (it is still learning) its newest checkpoints.
- * There may be none. */
-static int read_run(struct layers *layers, const char *recording)
+/* The folder of the run that a recording is of: the one that was given, or that in which the file lies; to be freed. NULL if
+ * memory runs out. */
+static char *run_of(const char *given, const char *recording)
 {
-    char *real = realpath(recording, NULL), *slash = real != NULL ? strrchr(real, '/') : NULL;
-    char *finished = NULL, *learning = NULL;
-    const int up = slash != NULL ? (int)(slash - real) : 0;
-    int status = slash == NULL || asprintf(&finished, "%.*s/../layers", up, real) < 0 ||
-                         asprintf(&learning, "%.*s/../checkpoints", up, real) < 0
+    struct stat about;
+    if (stat(given, &about) == 0 && S_ISDIR(about.st_mode)) {
+        return strdup(given);
+    }
+    char *real = realpath(recording, NULL), *slash = real != NULL ? strrchr(real, '/') : NULL, *run = NULL;
+    if (slash != NULL && asprintf(&run, "%.*s/..", (int)(slash - real), real) < 0) {
+        run = NULL;
+    }
+    free(real);
+    return run;
+}
+
+/* Read the layers of a run: its layers/, or (it is still learning) its newest checkpoints. There may be none. */
+static int read_run(struct layers *layers, const char *given, const char *recording)
+{
+    char *run = run_of(given, recording), *finished = NULL, *learning = NULL;
+    int status = run == NULL || asprintf(&finished, "%s/layers", run) < 0 ||
+                         asprintf(&learning, "%s/checkpoints", run) < 0
                      ? error_set(LOOM_EINTERNAL, "out of memory")
                      : LOOM_OK;
     if (status == LOOM_OK && layers_read(layers, (const char *const[]){finished}, 1) != LOOM_OK) {
         layers_fini(layers);
         status = layers_read_checkpoints(layers, learning);
     }
-    free(real);
+    free(run);
     free(finished);
     free(learning);
     return status;
@@ -98,7 +112,7 @@ static int choose_form(struct animation_settings *settings, const struct draw *s
 int draw_animation(struct draw *self)
 {
     struct layers layers = {0};
-    char *recording = NULL, run[STREAM_NAME_BYTES] = "";
+    char *recording = NULL, *shared = NULL, run[STREAM_NAME_BYTES] = "";
     uint64_t frames = 0;
     struct animation_settings settings = {.chosen = self->chosen,
                                           .from = self->from,
@@ -111,14 +125,15 @@ int draw_animation(struct draw *self)
                                           .stop = &stop};
     int status = read_panels(&settings, self->panels);
     status = status == LOOM_OK ? choose_form(&settings, self) : status;
-    status = status == LOOM_OK ? recordings_find(&recording, run, self->paths[0]) : status;
+    status = status == LOOM_OK ? recordings_find(&recording, &shared, run, self->paths[0]) : status;
     if (status == LOOM_OK) {
-        status =
-            self->n > 1 ? layers_read(&layers, self->paths + 1, self->n - 1) : read_run(&layers, recording);
+        status = self->n > 1 ? layers_read(&layers, self->paths + 1, self->n - 1)
+                             : read_run(&layers, self->paths[0], recording);
     }
     status = status == LOOM_OK ? choose_layers(&settings, &layers, self->layer) : status;
     if (status == LOOM_OK) {
         settings.recording = recording;
+        settings.shared = shared;
         settings.run = run[0] != '\0' ? run : NULL;
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
@@ -128,6 +143,7 @@ int draw_animation(struct draw *self)
         puts(settings.path);
     }
     layers_fini(&layers);
+    free(shared);
     free(recording);
     return status;
 }

@@ -232,7 +232,7 @@ class App {
     const stream = streams.find((one) => one.name === name);
     if (stream?.grid) {
       const units = stream.grid[0] * stream.grid[1];
-      return unit < units ? "" : `there is no such unit; ${name} has ${count(units)}, 0 to ${units - 1}.`;
+      return unit < units ? "" : `there is no such unit; ${name} has units 0 to ${units - 1}.`;
     }
     if (streams.length === 0) return "nothing has been heard of the layers yet.";
     if (stream) return `${name} is no layer: it has no units.`;
