@@ -216,8 +216,10 @@ void params_format(const struct param *param, const void *fields, char *text, si
 
 void params_write_json(const struct param *table, FILE *out)
 {
-    static const char *const type_names[] = {"integer", "real",   "boolean", "text",
-                                             "path",    "choice", "grid",    "address"};
+    static const char *const type_names[] = {
+        [PARAM_INTEGER] = "integer", [PARAM_REAL] = "real",      [PARAM_BOOLEAN] = "boolean",
+        [PARAM_TEXT] = "text",       [PARAM_PATH] = "path",      [PARAM_CHOICE] = "choice",
+        [PARAM_GRID] = "grid",       [PARAM_ADDRESS] = "address"};
     fputc('[', out);
     for (const struct param *param = table; param != NULL && param->name != NULL; param++) {
         bool ranged = param->type == PARAM_INTEGER || param->type == PARAM_REAL || param->type == PARAM_GRID;
