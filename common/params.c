@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "log.h"
 
 static void *field_of(const struct param *param, void *fields)
@@ -140,6 +141,13 @@ static int set_text(char **field, const char *text)
     return 0;
 }
 
+static int set_address(const struct param *param, char **field, const char *text)
+{
+    struct address ignored;
+    const int status = text[0] == '\0' ? 0 : address_read(&ignored, text);
+    return status < 0 ? error_prefix(status, "parameter %s", param->name) : set_text(field, text);
+}
+
 int params_set(const struct param *param, void *fields, const char *text)
 {
     void *field = field_of(param, fields);
@@ -152,6 +160,8 @@ int params_set(const struct param *param, void *fields, const char *text)
         return set_grid(param, field, text);
     case PARAM_CHOICE:
         return set_choice(param, field, text);
+    case PARAM_ADDRESS:
+        return set_address(param, field, text);
     case PARAM_BOOLEAN:
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
             return bad_value(param, text);
@@ -198,6 +208,7 @@ void params_format(const struct param *param, const void *fields, char *text, si
         break;
     case PARAM_TEXT:
     case PARAM_PATH:
+    case PARAM_ADDRESS:
         snprintf(text, size, "%s", *(char *const *)field);
         break;
     }
@@ -205,7 +216,10 @@ void params_format(const struct param *param, const void *fields, char *text, si
 
 void params_write_json(const struct param *table, FILE *out)
 {
-    static const char *const type_names[] = {"integer", "real", "boolean", "text", "path", "choice", "grid"};
+    static const char *const type_names[] = {
+        [PARAM_INTEGER] = "integer", [PARAM_REAL] = "real",      [PARAM_BOOLEAN] = "boolean",
+        [PARAM_TEXT] = "text",       [PARAM_PATH] = "path",      [PARAM_CHOICE] = "choice",
+        [PARAM_GRID] = "grid",       [PARAM_ADDRESS] = "address"};
     fputc('[', out);
     for (const struct param *param = table; param != NULL && param->name != NULL; param++) {
         bool ranged = param->type == PARAM_INTEGER || param->type == PARAM_REAL || param->type == PARAM_GRID;
@@ -238,7 +252,7 @@ void params_write_json(const struct param *table, FILE *out)
 void params_fini(const struct param *table, void *fields)
 {
     for (const struct param *param = table; param != NULL && param->name != NULL; param++) {
-        if (param->type == PARAM_TEXT || param->type == PARAM_PATH) {
+        if (param->type == PARAM_TEXT || param->type == PARAM_PATH || param->type == PARAM_ADDRESS) {
             char **field = field_of(param, fields);
             free(*field);
             *field = NULL;

@@ -24,6 +24,7 @@ enum param_type {                /* the type of the field at `offset`, and how i
                   PARAM_PATH,    /* char *, owned: a file; the launcher makes it absolute */
                   PARAM_CHOICE,  /* int: one of `choices`, kept as its index */
                   PARAM_GRID,    /* struct grid: 40x40, columns x rows; [40, 40] in a pipeline file */
+                  PARAM_ADDRESS, /* char *, owned: ADDRESS:PORT or PORT (address.h), or empty */
 };
 
 enum param_flags {

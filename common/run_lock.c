@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,4 +37,10 @@ bool run_lock_is_alive(const char *folder)
     }
     free(path);
     return alive;
+}
+
+bool run_lock_is_here(const char *host)
+{
+    char own[HOST_NAME_MAX + 1] = "";
+    return !host || !*host || gethostname(own, sizeof own - 1) != 0 || strcmp(own, host) == 0;
 }

@@ -13,4 +13,9 @@ pid_t run_lock_launcher(int lock);
 /* Whether the launcher of the run in `folder` lives, be it stopped; false if there is no lock to be read. */
 bool run_lock_is_alive(const char *folder);
 
+/* Whether a run's status was written on this machine, whose name is in it ("" or NULL: it is not known, and taken to be). If
+ * not (a folder on a network's disk), neither the lock nor the status' age tells whether the launcher lives: its process
+ * has its number over there, and clocks differ. */
+bool run_lock_is_here(const char *host);
+
 #endif

@@ -213,7 +213,10 @@ static char *help_text(const struct param *param)
 
 static const char *value_name(const struct param *param)
 {
-    static const char *const names[] = {"INTEGER", "NUMBER", "true|false", "TEXT", "PATH", "CHOICE", "XxY"};
+    static const char *const names[] = {
+        [PARAM_INTEGER] = "INTEGER", [PARAM_REAL] = "NUMBER",         [PARAM_BOOLEAN] = "true|false",
+        [PARAM_TEXT] = "TEXT",       [PARAM_PATH] = "PATH",           [PARAM_CHOICE] = "CHOICE",
+        [PARAM_GRID] = "XxY",        [PARAM_ADDRESS] = "ADDRESS:PORT"};
     return names[param->type];
 }
 

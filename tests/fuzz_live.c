@@ -67,7 +67,7 @@ static void try_guard(const char *bytes, size_t n)
         expect(strncasecmp(text, "localhost", host) == 0 || strspn(text, "0123456789.") >= host ||
                text[0] == '[');
     }
-    expect(guard_init(&guard, text, "") != 0 || (guard.port >= 0 && guard.port <= 65535));
+    expect(guard_init(&guard, text, "") != 0 || (guard.at.port >= 0 && guard.at.port <= 65535));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -62,17 +62,17 @@ static void test_guard_reads_addresses(void **state)
     (void)state;
     struct guard guard;
     assert_int_equal(guard_init(&guard, "127.0.0.1:8090", ""), 0);
-    assert_string_equal(guard.host, "127.0.0.1");
-    assert_int_equal(guard.port, 8090);
-    assert_true(guard.loopback);
+    assert_string_equal(guard.at.host, "127.0.0.1");
+    assert_int_equal(guard.at.port, 8090);
+    assert_true(guard.at.loopback);
     assert_string_equal(guard.token, "");
     assert_int_equal(guard_init(&guard, "8091", ""), 0);
-    assert_true(guard.loopback && guard.port == 8091);
+    assert_true(guard.at.loopback && guard.at.port == 8091);
     assert_int_equal(guard_init(&guard, "localhost:0", ""), 0);
-    assert_string_equal(guard.host, "127.0.0.1");
+    assert_string_equal(guard.at.host, "127.0.0.1");
     assert_int_equal(guard_init(&guard, "[::1]:1", ""), 0);
-    assert_true(guard.loopback && guard.six);
-    assert_string_equal(guard.host, "::1");
+    assert_true(guard.at.loopback && guard.at.six);
+    assert_string_equal(guard.at.host, "::1");
     static const char *const wrong[] = {
         "",        ":",        "127.0.0.1",        "127.0.0.1:",    "127.0.0.1:65536",
         "host:80", "1.2.3:80", "127.0.0.1:-1",     "127.0.0.1:80x", "::1:80",
@@ -128,7 +128,7 @@ static void test_guard_admits_only_our_hosts(void **state)
     assert_false(guard_admits_host(&guard, NULL));
     snprintf(guard.machine, sizeof guard.machine, "node7");
     assert_false(guard_admits_host(&guard, "node7:8090")); /* the loopback has no such name */
-    guard.loopback = false;
+    guard.at.loopback = false;
     assert_true(guard_admits_host(&guard, "node7:8090"));
     assert_true(guard_admits_host(&guard, "node7.cluster.example:8090"));
     assert_false(guard_admits_host(&guard, "node77:8090"));
@@ -577,7 +577,7 @@ static struct scene *new_scene(struct board **board)
     struct scene *scene = calloc(1, sizeof *scene);
     assert_non_null(scene);
     assert_int_equal(board_new(board, wake, NULL), 0);
-    scene_init(scene, *board, true, "test", "", "");
+    scene_init(scene, *board, true, "test", "", NULL, "");
     return scene;
 }
 
@@ -694,7 +694,7 @@ static void test_source_leaves_off_answering(void **state)
     struct scene *scene = calloc(1, sizeof *scene);
     assert_non_null(scene);
     assert_int_equal(board_new(&eager.board, ask_again, &eager), 0);
-    scene_init(scene, eager.board, false, "test", "", "");
+    scene_init(scene, eager.board, false, "test", "", NULL, "");
     eager.viewer = board_join(eager.board);
     ask_again(&eager);
     assert_int_equal(source_answer(scene, NULL), 0);

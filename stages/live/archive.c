@@ -37,7 +37,8 @@ struct archive {
     struct open_file files[FILES_MAX];
     struct kept kept[CLIP_STREAMS_MAX];
     size_t n_kept;
-    struct timespec layers_changed; /* the folder of layer files, when it was last read */
+    struct timespec
+        layers_changed[2]; /* folders of layer files, the run's and its sweep's, when they were last read */
     bool preloaded, any;
 };
 
@@ -47,6 +48,8 @@ static void take_layer(struct archive *self, const struct shown *shown)
 {
     const struct stage_weights *weights = &shown->weights;
     struct layer_known layer = {.seq = shown->frames,
+                                .pass = shown->pass,
+                                .saved = true,
                                 .rows = weights->rows,
                                 .cols = weights->cols,
                                 .grid_x = weights->grid_x,
@@ -57,8 +60,6 @@ static void take_layer(struct archive *self, const struct shown *shown)
     snprintf(layer.stage, sizeof layer.stage, "%s", shown->stage);
     snprintf(layer.id, sizeof layer.id, "%s", shown->id);
     snprintf(layer.input, sizeof layer.input, "%s", shown->input);
-    const uint64_t pass = self->scene->n_streams > 0 ? self->scene->streams[0].info.pass : 0;
-    layer.pass = pass > 0 ? layer.seq / pass : 0;
     if (scene_take_weights(self->scene, &layer, weights->data) < 0) {
         log_warning("live page: %s", error_message());
     } else {
@@ -66,18 +67,31 @@ static void take_layer(struct archive *self, const struct shown *shown)
     }
 }
 
-/* Read the layer files if any has been put there since; take: and tell the scene. */
+/* Whether a file or folder has been changed since it was last looked at. */
+static bool is_changed(const char *path, struct timespec *changed)
+{
+    struct stat about;
+    if (stat(path, &about) != 0 ||
+        (about.st_mtim.tv_sec == changed->tv_sec && about.st_mtim.tv_nsec == changed->tv_nsec)) {
+        return false;
+    }
+    *changed = about.st_mtim;
+    return true;
+}
+
+/* Read the layer files if any has been put there since; take: and tell the scene. A member of a sweep has links to those
+ * that all share. */
 static void look_at_layers(struct archive *self, bool take)
 {
-    char folder[PATH_BYTES];
-    struct stat about;
+    char folder[PATH_BYTES], shared[PATH_BYTES];
     struct dirent **entries = NULL;
     snprintf(folder, sizeof folder, "%s/layers", self->scene->folder);
-    if (stat(folder, &about) != 0 || (about.st_mtim.tv_sec == self->layers_changed.tv_sec &&
-                                      about.st_mtim.tv_nsec == self->layers_changed.tv_nsec)) {
+    snprintf(shared, sizeof shared, "%s/layers", self->scene->sweep);
+    bool changed = is_changed(folder, &self->layers_changed[0]);
+    changed = (self->scene->sweep[0] != '\0' && is_changed(shared, &self->layers_changed[1])) || changed;
+    if (!changed) {
         return;
     }
-    self->layers_changed = about.st_mtim;
     const int n = take ? scandir(folder, &entries, hdf5_is_named, alphasort) : 0;
     for (int sparse = 1; sparse >= 0; sparse--) {
         for (int i = 0; i < n; i++) {
@@ -202,11 +216,11 @@ static void open_recording(struct archive *self, const char *path, bool quiet)
     }
 }
 
-static void open_recordings(struct archive *self, bool quiet)
+static void open_recordings_of(struct archive *self, const char *run, bool quiet)
 {
     char folder[PATH_BYTES], path[PATH_BYTES + 300];
     struct dirent **entries = NULL;
-    snprintf(folder, sizeof folder, "%s/recordings", self->scene->folder);
+    snprintf(folder, sizeof folder, "%s/recordings", run);
     const int n = scandir(folder, &entries, hdf5_is_named, alphasort);
     for (int i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
@@ -214,6 +228,15 @@ static void open_recordings(struct archive *self, bool quiet)
         free(entries[i]);
     }
     free(entries);
+}
+
+/* The run's own, and what all members of its sweep share. */
+static void open_recordings(struct archive *self, bool quiet)
+{
+    open_recordings_of(self, self->scene->folder, quiet);
+    if (self->scene->sweep[0] != '\0') {
+        open_recordings_of(self, self->scene->sweep, quiet);
+    }
     set_extent(self);
 }
 
@@ -254,7 +277,8 @@ static void refresh_recordings(struct archive *self)
     }
 }
 
-/* Metrics of all passes in the recordings, for runs without a metrics.jsonl. */
+/* Metrics of all passes in the recordings, for runs without a metrics.jsonl, and for members of sweeps, whose own does not
+ * have those of shared stages. */
 static void read_metrics(struct archive *self)
 {
     for (size_t k = 0; k < self->n_kept; k++) {
@@ -373,9 +397,9 @@ int archive_new(struct archive **self_p, struct scene *scene, bool layers)
     snprintf(path, sizeof path, "%s/metrics.jsonl", scene->folder);
     open_recordings(self, false);
     look_at_layers(self, layers);
-    if (stat(path, &about) == 0) {
-        self->any = self->any || about.st_size > 0;
-    } else {
+    const bool told = stat(path, &about) == 0;
+    self->any = self->any || (told && about.st_size > 0);
+    if (!told || scene->sweep[0] != '\0') {
         read_metrics(self);
     }
     return LOOM_OK;

@@ -12,42 +12,6 @@
 #define RANDOM_BYTES 16
 #define TOKEN_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-static int refuse_address(const char *address)
-{
-    return error_set(LOOM_EUSAGE,
-                     "'%s' is no address for the live page; give ADDRESS:PORT in numbers, such as "
-                     "127.0.0.1:8090 (port 0: any free one)",
-                     address);
-}
-
-/* A port from 0 to 65535; -1: it is none. */
-static int read_port(const char *text)
-{
-    const size_t n = strlen(text);
-    return n > 0 && n <= 5 && strspn(text, "0123456789") == n && atoi(text) <= 65535 ? atoi(text) : -1;
-}
-
-/* The parts of HOST:PORT, [HOST]:PORT or PORT. */
-static bool split(struct guard *self, const char *address)
-{
-    const char *colon = strrchr(address, ':');
-    size_t n = colon == NULL ? 0 : (size_t)(colon - address);
-    const bool bracketed = n > 2 && address[0] == '[' && address[n - 1] == ']';
-    const char *host = bracketed ? address + 1 : address;
-    n -= bracketed ? 2 : 0;
-    if (colon == NULL || (n == strlen("localhost") && strncmp(host, "localhost", n) == 0)) {
-        host = "127.0.0.1";
-        n = strlen(host);
-    }
-    self->port = read_port(colon == NULL ? address : colon + 1);
-    if (self->port < 0 || n == 0 || n >= sizeof self->host || (memchr(host, ':', n) != NULL && !bracketed)) {
-        return false;
-    }
-    memcpy(self->host, host, n);
-    self->host[n] = '\0';
-    return true;
-}
-
 /* Whether `host`, n bytes, is an address in numbers, in brackets if of version 6. */
 static bool is_number(const char *host, size_t n)
 {
@@ -77,19 +41,10 @@ static int make_token(struct guard *self)
 
 int guard_init(struct guard *self, const char *address, const char *token)
 {
-    *self = (struct guard){.port = 0};
-    struct in_addr four;
-    struct in6_addr six;
-    if (!split(self, address)) {
-        return refuse_address(address);
-    }
-    if (inet_pton(AF_INET, self->host, &four) == 1) {
-        self->loopback = ntohl(four.s_addr) >> 24 == 127;
-    } else if (inet_pton(AF_INET6, self->host, &six) == 1) {
-        self->six = true;
-        self->loopback = IN6_IS_ADDR_LOOPBACK(&six) != 0;
-    } else {
-        return refuse_address(address);
+    *self = (struct guard){.token = ""};
+    const int status = address_read(&self->at, address);
+    if (status < 0) {
+        return status;
     }
     if (strlen(token) > GUARD_TOKEN_MAX || strspn(token, TOKEN_LETTERS) != strlen(token)) {
         return error_set(LOOM_EUSAGE, "a token has at most %d letters, digits, '-' and '_'", GUARD_TOKEN_MAX);
@@ -98,7 +53,7 @@ int guard_init(struct guard *self, const char *address, const char *token)
     if (gethostname(self->machine, sizeof self->machine - 1) != 0) {
         self->machine[0] = '\0';
     }
-    return token[0] != '\0' || self->loopback ? LOOM_OK : make_token(self);
+    return token[0] != '\0' || self->at.loopback ? LOOM_OK : make_token(self);
 }
 
 bool guard_admits_host(const struct guard *self, const char *host)
@@ -109,13 +64,13 @@ bool guard_admits_host(const struct guard *self, const char *host)
     const char *bracket = host[0] == '[' ? strchr(host, ']') : NULL;
     const char *colon = strchr(bracket != NULL ? bracket : host, ':');
     const size_t n = colon != NULL ? (size_t)(colon - host) : strlen(host), own = strlen(self->machine);
-    if (colon != NULL && read_port(colon + 1) < 0) {
+    if (colon != NULL && address_read_port(colon + 1) < 0) {
         return false;
     }
     if (is_number(host, n) || (n == strlen("localhost") && strncasecmp(host, "localhost", n) == 0)) {
         return true;
     }
-    return !self->loopback && own > 0 && n >= own && strncasecmp(host, self->machine, own) == 0 &&
+    return !self->at.loopback && own > 0 && n >= own && strncasecmp(host, self->machine, own) == 0 &&
            (n == own || host[own] == '.'); /* whoever claims such a name still lacks the token */
 }
 

@@ -10,19 +10,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "address.h"
 #include "error.h"
 
 #define GUARD_TOKEN_MAX 128
 
 struct guard {
-    char host[64]; /* IPv4 or IPv6 address to bind, without brackets */
-    int port;      /* 0: any free one */
-    bool six, loopback;
+    struct address at;
     char token[GUARD_TOKEN_MAX + 1]; /* "": none is needed */
     char machine[256];               /* this machine's name */
 };
 
-/* Understand ADDRESS:PORT or PORT alone (loopback); [::1]:PORT, localhost:PORT. token: letters, digits, - and _; "":
+/* Understand an address (address.h) and a token: letters, digits, - and _; "":
  * none on the loopback, a random one elsewhere. LOOM_EUSAGE if either will not do. */
 int guard_init(struct guard *self, const char *address, const char *token) LOOM_MUST_CHECK;
 

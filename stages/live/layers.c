@@ -150,7 +150,8 @@ static int say_map(const char *type, const struct layer_known *layer, const floa
     say_begin(&say, type);
     say_text(&say, "name", layer->name);
     say_text(&say, "stage", layer->stage);
-    fprintf(say.json, ",\"seq\":%" PRIu64 ",\"pass\":%" PRIu64, layer->seq, layer->pass);
+    fprintf(say.json, ",\"seq\":%" PRIu64 ",\"pass\":%" PRIu64 ",\"saved\":%s", layer->seq, layer->pass,
+            layer->saved ? "true" : "false");
     fprintf(say.json, ",\"grid\":[%zu,%zu],\"input\":[%zu,%zu],\"rows\":%zu,\"cols\":%zu,\"shown\":%zu",
             layer->grid_x, layer->grid_y, width, height, layer->rows, cols, shown);
     say_number(&say, "max", (double)max);
@@ -188,8 +189,8 @@ static int tell_coverage(const struct layer_known *layer, const struct layer_kno
     say_begin(&say, "coverage");
     say_text(&say, "name", layer->name);
     say_text(&say, "of", below->name);
-    fprintf(say.json, ",\"grid\":[%zu,%zu],\"seq\":%" PRIu64 ",\"pass\":%" PRIu64, below->grid_x,
-            below->grid_y, layer->seq, layer->pass);
+    fprintf(say.json, ",\"grid\":[%zu,%zu],\"seq\":%" PRIu64 ",\"pass\":%" PRIu64 ",\"saved\":%s",
+            below->grid_x, below->grid_y, layer->seq, layer->pass, layer->saved ? "true" : "false");
     fprintf(say.json, ",\"least\":{\"unit\":%zu", least);
     say_number(&say, "value", (double)coverage[least]);
     fprintf(say.json, "},\"most\":{\"unit\":%zu", most);

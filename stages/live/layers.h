@@ -18,7 +18,8 @@ struct layer_known {
     char id[STREAM_ID_BYTES],
         input[STREAM_ID_BYTES]; /* of the stream it makes; of the one it learned from, or "" */
     uint64_t seq, pass;         /* frames and passes done */
-    float *data;                /* rows x cols; owned */
+    bool saved;  /* as they lie in a file, whatever frame is looked at; not as they are just now */
+    float *data; /* rows x cols; owned */
     size_t rows, cols, grid_x, grid_y, input_width, input_height;
     bool told_weights,
         told_above; /* what hangs on the board is of these weights: the map; prototypes, coverage */

@@ -12,6 +12,7 @@
 #include "guard.h"
 #include "log.h"
 #include "recorded.h"
+#include "run_folder.h"
 #include "scene.h"
 #include "server.h"
 #include "taps.h"
@@ -25,6 +26,7 @@ struct live {
     struct recorded *recorded;
     struct archive *archive;
     char run[4096];
+    char *sweep; /* folder of the sweep that the run is a member of; NULL: it is none */
     char command[512];
 };
 
@@ -34,9 +36,7 @@ struct live {
  * while that runs, and taps_status. */
 static void find_status(struct live *self, struct run_status *status)
 {
-    char path[sizeof self->run + 32];
-    snprintf(path, sizeof path, "%s/status.json", self->run);
-    if ((self->run[0] == '\0' || status_read_file(status, path) < 0) && self->taps != NULL) {
+    if (status_read_run(status, self->run, self->sweep) < 0 && self->taps != NULL) {
         taps_status(self->taps, status);
     }
 }
@@ -97,7 +97,7 @@ static bool run_of_tap(char *run, size_t size, const char *tap)
 static void find_run(struct live *self, const struct live_settings *settings)
 {
     char file[4096 + 32];
-    for (size_t i = 0; i < settings->n_taps; i++) {
+    for (size_t i = 0; i < settings->n_taps && !settings->files; i++) {
         if (run_of_tap(self->run, sizeof self->run, settings->taps[i])) {
             return;
         }
@@ -109,30 +109,38 @@ static void find_run(struct live *self, const struct live_settings *settings)
     }
 }
 
-/* How a browser elsewhere gets here. */
+/* Whether it is served at all of this machine's addresses. */
+static bool is_anywhere(const struct address *at)
+{
+    return strcmp(at->host, "0.0.0.0") == 0 || strcmp(at->host, "::") == 0;
+}
+
+/* How a browser elsewhere gets here: by a tunnel, which is of use beyond the loopback too, since this is plain HTTP. */
 static void make_command(struct live *self, int port)
 {
     const struct guard *guard = &self->guard;
-    if (guard->loopback && !guard->six) {
-        snprintf(self->command, sizeof self->command, "ssh -L %d:%s:%d %s", port, guard->host, port,
-                 guard->machine);
-    } else if (guard->loopback) {
-        snprintf(self->command, sizeof self->command, "ssh -L %d:[%s]:%d %s", port, guard->host, port,
-                 guard->machine);
-    }
+    const char *host = !is_anywhere(&guard->at) ? guard->at.host : guard->at.six ? "::1" : "127.0.0.1";
+    snprintf(self->command, sizeof self->command,
+             strchr(host, ':') == NULL ? "ssh -L %d:%s:%d %s" : "ssh -L %d:[%s]:%d %s", port, host, port,
+             guard->machine);
 }
 
 static void say_where(const struct live *self)
 {
     const struct guard *guard = &self->guard;
     const int port = server_port(self->server);
-    const bool any = strcmp(guard->host, "0.0.0.0") == 0 || strcmp(guard->host, "::") == 0;
-    const char *host = any ? guard->machine : guard->host, *token = guard->token;
-    const bool brackets = guard->six && !any;
+    const bool any = is_anywhere(&guard->at);
+    const char *host = any ? guard->machine : guard->at.host, *token = guard->token;
+    const bool brackets = guard->at.six && !any;
     log_notice("the live page is at http://%s%s%s:%d/%s%s", brackets ? "[" : "", host, brackets ? "]" : "",
                port, token[0] == '\0' ? "" : "?token=", token);
-    if (self->command[0] != '\0') {
+    if (guard->at.loopback) {
         log_notice("to see it from another machine, first run there: %s", self->command);
+    } else {
+        log_notice("this is plain HTTP, also for the token; where you do not trust the network, first run "
+                   "there: %s, "
+                   "and open http://127.0.0.1:%d/%s%s",
+                   self->command, port, token[0] == '\0' ? "" : "?token=", token);
     }
 }
 
@@ -171,6 +179,7 @@ int live_new(struct live **self_p, const struct live_settings *settings)
         return error_set(LOOM_EINTERNAL, "no memory for the live page");
     }
     find_run(self, settings);
+    self->sweep = self->run[0] == '\0' ? NULL : run_folder_sweep(self->run);
     int status = guard_init(&self->guard, settings->address, settings->token);
     if (status == 0) {
         status = server_new(&self->server, &self->guard, write_metrics, self);
@@ -178,7 +187,7 @@ int live_new(struct live **self_p, const struct live_settings *settings)
     if (status == 0) {
         make_command(self, server_port(self->server));
         scene_init(&self->scene, server_board(self->server), settings->n_taps > 0, name_of(self, settings),
-                   self->run, self->command);
+                   self->run, self->sweep, self->command);
         self->has_scene = true;
         status = open_source(self, settings);
     }
@@ -193,13 +202,42 @@ int live_new(struct live **self_p, const struct live_settings *settings)
     return status;
 }
 
+/* How a run may end, with the closing code by which pages know it: of those that RFC 6455 leaves to applications. */
+static const struct {
+    const char *state;
+    int code;
+} endings[] = {{"finished", 4001}, {"stopped", 4002}, {"failed", 4003}};
+
+#define N_ENDINGS (sizeof endings / sizeof *endings)
+
+/* Which of these it is about to be; N_ENDINGS: none. */
+static size_t find_ending(const struct live *self)
+{
+    struct run_status status;
+    size_t i = N_ENDINGS;
+    if (status_read_run(&status, self->run, self->sweep) == LOOM_OK) {
+        for (i = 0; i < N_ENDINGS && strcmp(status.ending, endings[i].state) != 0;) {
+            i++;
+        }
+    }
+    status_fini(&status);
+    return i;
+}
+
+const char *live_ending(const struct live *self)
+{
+    const size_t i = find_ending(self);
+    return i < N_ENDINGS ? endings[i].state : "";
+}
+
 void live_destroy(struct live **self_p, const char *why)
 {
     struct live *self = *self_p;
     if (self == NULL) {
         return;
     }
-    server_stop(self->server, why);
+    const size_t ending = find_ending(self);
+    server_stop(self->server, ending < N_ENDINGS ? endings[ending].code : SERVER_GOING_AWAY, why);
     taps_destroy(&self->taps);
     recorded_destroy(&self->recorded);
     archive_destroy(&self->archive);
@@ -207,6 +245,7 @@ void live_destroy(struct live **self_p, const char *why)
         scene_fini(&self->scene);
     }
     server_destroy(&self->server);
+    free(self->sweep);
     free(self);
     *self_p = NULL;
 }

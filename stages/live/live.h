@@ -16,7 +16,7 @@ struct live_settings {
     const char *token;   /* "": none on the loopback, a random one elsewhere */
     const char
         *run; /* the run's folder: pipeline, state, metrics; "": found from the taps, if they are a run's */
-    const char *name; /* of the run, where its pipeline does not tell; "": none */
+    const char *name; /* of what is seen, where there is no folder of a run; "": none */
     /* Taps to look at; 0: what the run's folder holds is shown. */
     const char *const *taps;
     size_t n_taps;
@@ -31,7 +31,10 @@ struct live_settings {
  * if there is nothing to be seen there. */
 int live_new(struct live **self_p, const struct live_settings *settings) LOOM_MUST_CHECK;
 
-/* End, having told viewers why (a sentence of at most 123 bytes; "" where there is nothing to say); harmless on NULL. */
+/* What the run is about to end as, by its launcher: "finished", "stopped" or "failed"; "": it goes on, or that is not known. */
+const char *live_ending(const struct live *self);
+
+/* End, having told viewers live_ending and why (a sentence of at most 123 bytes; "" where there is nothing to say); harmless on NULL. */
 void live_destroy(struct live **self_p, const char *why);
 
 /* The run's folder that was found; "": none. Valid until live_destroy. */

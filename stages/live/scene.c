@@ -17,11 +17,12 @@
 static _Thread_local struct say say; /* large */
 
 void scene_init(struct scene *self, struct board *board, bool live, const char *run, const char *folder,
-                const char *command)
+                const char *sweep, const char *command)
 {
     *self = (struct scene){.board = board, .live = live, .changed = true};
     snprintf(self->run, sizeof self->run, "%s", run);
     snprintf(self->folder, sizeof self->folder, "%s", folder);
+    snprintf(self->sweep, sizeof self->sweep, "%s", sweep != NULL ? sweep : "");
     snprintf(self->command, sizeof self->command, "%s", command);
 }
 
@@ -202,6 +203,15 @@ static int tell_scene(struct scene *self)
     say_begin(&say, "scene");
     fprintf(say.json, ",\"v\":1,\"mode\":\"%s\"", self->live ? "live" : "recording");
     say_text(&say, "run", self->run);
+    if (self->pipeline_read && self->pipeline.name[0] != '\0') {
+        say_text(&say, "pipeline", self->pipeline.name);
+    }
+    if (self->folder[0] != '\0') {
+        say_text(&say, "folder", self->folder);
+    }
+    if (self->sweep[0] != '\0') {
+        say_text(&say, "sweep", strrchr(self->sweep, '/') + 1); /* an absolute path */
+    }
     if (self->command[0] != '\0') {
         say_text(&say, "command", self->command);
     }
@@ -285,9 +295,6 @@ static void read_pipeline(struct scene *self)
         return;
     }
     self->pipeline_read = true;
-    if (self->pipeline.name[0] != '\0') {
-        snprintf(self->run, sizeof self->run, "%s", self->pipeline.name);
-    }
     connect_streams(self);
     self->changed = true;
 }
@@ -336,13 +343,11 @@ int scene_say_error(const char *why, struct said **out)
 
 static int tell_status(struct scene *self, const struct board_wants *wants, const struct run_status *made_up)
 {
-    char path[sizeof self->folder + 32];
     struct said *message = NULL;
-    snprintf(path, sizeof path, "%s/status.json", self->folder);
     say_begin(&say, "status");
     fprintf(say.json, ",\"dropped\":%" PRIu64 ",\"viewers\":%zu,\"status\":", board_dropped(self->board),
             wants->viewers);
-    if (self->folder[0] == '\0' || status_copy_file(say.json, path) < 0) {
+    if (status_copy_run(say.json, self->folder, self->sweep[0] != '\0' ? self->sweep : NULL) < 0) {
         if (made_up != NULL) {
             status_write(made_up, say.json);
         } else {

@@ -25,8 +25,9 @@ struct scene_stream {
 
 struct scene {
     struct board *board;
-    char run[256];     /* its name */
+    char run[256];     /* its name: that of its folder */
     char folder[4096]; /* "": none */
+    char sweep[4096];  /* folder of the sweep whose member it is; "": it is none; never changes */
     char command[512]; /* by which a tunnel is made; "": not needed */
     bool live;
     bool recorded; /* the slider can reach `first` and the `frames` from there on, of `pass` a pass */
@@ -45,8 +46,9 @@ struct scene {
     uint64_t history_told; /* its changes, when it was last told */
 };
 
+/* Texts are copied; folder and command may be "", sweep (the folder of the sweep whose member it is) NULL. */
 void scene_init(struct scene *self, struct board *board, bool live, const char *run, const char *folder,
-                const char *command);
+                const char *sweep, const char *command);
 void scene_fini(struct scene *self);
 
 /* Take note of a stream, new or described again. Returns its number, or CLIP_STREAMS_MAX if there are too many. */

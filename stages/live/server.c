@@ -45,6 +45,7 @@ struct server {
     atomic_int open;           /* viewers whose connections stand */
     struct session *sessions;  /* the thread's own */
     int64_t looked_ms;         /* when it last looked for stalled ones */
+    int code;                  /* with which they are */
     char why[WHY_BYTES];
     uint8_t chunk[LWS_PRE + CHUNK_BYTES];
 };
@@ -239,7 +240,7 @@ static int write_message(struct server *self, struct session *session)
 {
     session->taken_ms = clock_ms();
     if (atomic_load(&self->parting)) {
-        lws_close_reason(session->wsi, LWS_CLOSE_STATUS_GOINGAWAY, (unsigned char *)self->why,
+        lws_close_reason(session->wsi, (enum lws_close_status)self->code, (unsigned char *)self->why,
                          strlen(self->why));
         return -1;
     }
@@ -385,29 +386,30 @@ static const struct lws_protocols protocols[3] = {
 /* Whether the address can be had, with a reason that tells more than libwebsockets does. */
 static int try_address(const struct guard *guard)
 {
-    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((uint16_t)guard->port)};
-    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)guard->port)};
-    const struct sockaddr *address = guard->six ? (struct sockaddr *)&six : (struct sockaddr *)&four;
-    inet_pton(guard->six ? AF_INET6 : AF_INET, guard->host,
-              guard->six ? (void *)&six.sin6_addr : (void *)&four.sin_addr);
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((uint16_t)guard->at.port)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)guard->at.port)};
+    const struct sockaddr *address = guard->at.six ? (struct sockaddr *)&six : (struct sockaddr *)&four;
+    inet_pton(guard->at.six ? AF_INET6 : AF_INET, guard->at.host,
+              guard->at.six ? (void *)&six.sin6_addr : (void *)&four.sin_addr);
     const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
     int failed = fd < 0 ? errno : 0;
     if (fd >= 0) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-        failed =
-            bind(fd, address, guard->six ? sizeof six : sizeof four) != 0 || listen(fd, 1) != 0 ? errno : 0;
+        failed = bind(fd, address, guard->at.six ? sizeof six : sizeof four) != 0 || listen(fd, 1) != 0
+                     ? errno
+                     : 0;
         close(fd);
     }
     if (failed == EADDRINUSE) {
         return error_set(LOOM_EPEER,
                          "%s port %d is in use, so the live page cannot be served there; choose another port "
                          "(0: any free one), or end what uses it",
-                         guard->host, guard->port);
+                         guard->at.host, guard->at.port);
     }
     return failed == 0 ? LOOM_OK
                        : error_set(failed == EACCES || failed == EADDRNOTAVAIL ? LOOM_EUSAGE : LOOM_EPEER,
                                    "the live page cannot be served at %s port %d: %s; choose another address",
-                                   guard->host, guard->port, strerror(failed));
+                                   guard->at.host, guard->at.port, strerror(failed));
 }
 
 static int listen_at(struct server *self)
@@ -424,8 +426,8 @@ static int listen_at(struct server *self)
         {NULL, NULL, "cross-origin-resource-policy:", "same-origin"},
     };
     const struct lws_context_creation_info info = {
-        .port = self->guard->port,
-        .iface = self->guard->host,
+        .port = self->guard->at.port,
+        .iface = self->guard->at.host,
         .protocols = protocols,
         .headers = headers,
         .server_string = "loom",
@@ -438,7 +440,7 @@ static int listen_at(struct server *self)
         .vhost_name = "live",
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
                    LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME | LWS_SERVER_OPTION_NO_LWS_SYSTEM_STATES |
-                   (self->guard->six ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
+                   (self->guard->at.six ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
     };
     lws_set_log_level(0, NULL); /* requests that are refused are no news */
     const int status = try_address(self->guard);
@@ -448,8 +450,8 @@ static int listen_at(struct server *self)
     self->context = lws_create_context(&info);
     struct lws_vhost *host = self->context == NULL ? NULL : lws_create_vhost(self->context, &info);
     if (host == NULL) {
-        return error_set(LOOM_EPEER, "the live page cannot be served at %s port %d", self->guard->host,
-                         self->guard->port);
+        return error_set(LOOM_EPEER, "the live page cannot be served at %s port %d", self->guard->at.host,
+                         self->guard->at.port);
     }
     self->port = lws_get_vhost_listen_port(host);
     return LOOM_OK;
@@ -540,12 +542,13 @@ static size_t length_of_reason(const char *why)
     return n;
 }
 
-void server_stop(struct server *self, const char *why)
+void server_stop(struct server *self, int code, const char *why)
 {
     const int64_t begin_ms = clock_ms();
     if (self == NULL || !self->running) {
         return;
     }
+    self->code = code;
     snprintf(self->why, sizeof self->why, "%.*s", (int)length_of_reason(why), why);
     atomic_store(&self->parting, true);
     while (atomic_load(&self->open) > 0 && clock_ms() - begin_ms < PARTING_MS) {
@@ -564,7 +567,7 @@ void server_destroy(struct server **self_p)
     if (self == NULL) {
         return;
     }
-    server_stop(self, "");
+    server_stop(self, SERVER_GOING_AWAY, "");
     if (self->context != NULL) {
         lws_context_destroy(self->context);
     }

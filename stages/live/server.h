@@ -25,9 +25,10 @@ int server_new(struct server **self_p, const struct guard *guard, char *(*metric
 /* Begin to serve. */
 int server_start(struct server *self) LOOM_MUST_CHECK;
 
-/* Tell every viewer why it ends (at most 123 bytes are told), wait for a moment, and end the thread. What hangs on the
+/* Tell every viewer why it ends (a WebSocket closing code; a sentence, of which at most 123 bytes are told), wait for a moment, and end the thread. What hangs on the
  * board then, nobody will see; but it may still be hung there. Harmless on NULL, and twice. */
-void server_stop(struct server *self, const char *why);
+#define SERVER_GOING_AWAY 1001
+void server_stop(struct server *self, int code, const char *why);
 
 /* Where viewers and a source meet. */
 struct board *server_board(struct server *self);

@@ -11,6 +11,8 @@
 #include "log.h"
 #include "run_lock.h"
 
+#define PATH_BYTES 4200
+
 static void get_text(char *text, size_t size, const json_t *map, const char *key)
 {
     const char *value = json_string_value(json_object_get(map, key));
@@ -109,6 +111,7 @@ static void read_run(struct run_status *self, const json_t *root)
     get_text(self->time, sizeof self->time, root, "time");
     get_text(self->run, sizeof self->run, root, "run");
     get_text(self->state, sizeof self->state, root, "state");
+    get_text(self->ending, sizeof self->ending, root, "ending");
     get_text(self->limits, sizeof self->limits, root, "limits");
     get_text(self->sentence, sizeof self->sentence, root, "sentence");
     self->elapsed_s = get_number(root, "elapsed_s");
@@ -132,7 +135,7 @@ int status_read(struct run_status *self, const char *bytes, size_t n)
     return status;
 }
 
-/* Seconds since a time in UTC as the launcher writes it; 0 if it is none. */
+/* Seconds since a time in UTC as the launcher writes it; 0 if it is none, below 0 if the clock was set back since. */
 static double age_s(const char *time_text)
 {
     struct tm utc = {.tm_year = 0};
@@ -170,7 +173,8 @@ static int load(json_t **root, const char *path)
     const char *state = json_string_value(json_object_get(*root, "state"));
     const char *time_text = json_string_value(json_object_get(*root, "time"));
     bool goes_on = state != NULL && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0);
-    if (goes_on && time_text != NULL && age_s(time_text) > STATUS_STALE_S && !launcher_lives(path) &&
+    goes_on = goes_on && run_lock_is_here(json_string_value(json_object_get(*root, "host")));
+    if (goes_on && time_text != NULL && fabs(age_s(time_text)) > STATUS_STALE_S && !launcher_lives(path) &&
         json_object_set_new(*root, "state", json_string("killed")) != 0) {
         status = error_set(LOOM_EINTERNAL, "no memory for '%s'", path);
     }
@@ -201,6 +205,27 @@ int status_copy_file(FILE *out, const char *path)
     fputs(text, out);
     free(text);
     return LOOM_OK;
+}
+
+/* RUN/status.json; "" for none. */
+static const char *path_in(char path[PATH_BYTES], const char *folder)
+{
+    snprintf(path, PATH_BYTES, "%s%s", folder, folder[0] == '\0' ? "" : "/status.json");
+    return path;
+}
+
+int status_read_run(struct run_status *self, const char *run, const char *sweep)
+{
+    char path[PATH_BYTES];
+    const int status = status_read_file(self, path_in(path, run));
+    return status == LOOM_OK || sweep == NULL ? status : status_read_file(self, path_in(path, sweep));
+}
+
+int status_copy_run(FILE *out, const char *run, const char *sweep)
+{
+    char path[PATH_BYTES];
+    const int status = status_copy_file(out, path_in(path, run));
+    return status == LOOM_OK || sweep == NULL ? status : status_copy_file(out, path_in(path, sweep));
 }
 
 /* ---- as JSON ---- */

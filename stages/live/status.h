@@ -33,6 +33,7 @@ struct status_stage {
 
 struct run_status {
     char time[40], run[128], state[24], limits[128], sentence[512];
+    char ending[24];             /* what it is about to end as; "": it goes on */
     double elapsed_s, busy;      /* busy: share of the machine's processors, by anybody */
     struct status_stage *stages; /* owned */
     size_t n;
@@ -44,8 +45,12 @@ int status_read(struct run_status *self, const char *bytes, size_t n) LOOM_MUST_
 void status_fini(struct run_status *self);
 
 /* The same of a file; LOOM_EIO if it cannot be read. A run that says it is running, but has not for STATUS_STALE_S, gets
- * the state "killed". */
+ * the state "killed" if no launcher lives; one on another machine is taken at its word (run_lock.h). */
 int status_read_file(struct run_status *self, const char *path) LOOM_MUST_CHECK;
+
+/* The same of a run's folder, or ("" or no file there) of that of the sweep whose member it is (NULL: none). */
+int status_read_run(struct run_status *self, const char *run, const char *sweep) LOOM_MUST_CHECK;
+int status_copy_run(FILE *out, const char *run, const char *sweep) LOOM_MUST_CHECK;
 
 /* Write what a file says to `out`, on one line and with all its keys, also those not known here; the state as above. Nothing is
  * written if it fails. */

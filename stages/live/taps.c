@@ -80,9 +80,10 @@ static bool is_told(const struct run_status *status, const char *name)
 
 void taps_status(struct taps *self, struct run_status *status)
 {
-    *status = (struct run_status){.elapsed_s = NAN, .busy = NAN, .state = "running"};
+    *status = (struct run_status){.elapsed_s = NAN, .busy = NAN};
     snprintf(status->run, sizeof status->run, "%s", self->run);
     const int64_t now_ms = clock_ms();
+    bool all_done = true, any_heard = false;
     pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < self->n; i++) {
         const struct tapped *tap = &self->taps[i];
@@ -92,7 +93,11 @@ void taps_status(struct taps *self, struct run_status *status)
             continue;
         }
         const uint64_t pass = tap->info.pass, total = tap->info.total;
-        snprintf(stage->state, sizeof stage->state, "running");
+        const bool done = tap->info.total != UINT64_MAX && tap->frame >= tap->info.total;
+        const bool heard = tap->frame_ms != 0 && now_ms - tap->frame_ms < SILENT_MS;
+        snprintf(stage->state, sizeof stage->state, "%s", done ? "done" : heard ? "running" : "");
+        all_done = all_done && done;
+        any_heard = any_heard || heard;
         stage->frame = (double)tap->frame;
         stage->frames = total == UINT64_MAX ? NAN : (double)total;
         const uint64_t number = pass == 0 ? 1 : tap->frame / pass + 1;
@@ -103,6 +108,10 @@ void taps_status(struct taps *self, struct run_status *status)
         memcpy(stage->metrics, tap->metrics, sizeof stage->metrics);
         stage->n_metrics = tap->n_metrics;
     }
+    snprintf(status->state, sizeof status->state, "%s",
+             status->n > 0 && all_done ? "finished"
+             : any_heard               ? "running"
+                                       : ""); /* not known */
     pthread_mutex_unlock(&self->lock);
 }
 

@@ -104,7 +104,9 @@ static void animation_fini(struct animation *self)
     free(self->outputs);
     free(self->scratch);
     image_fini(&self->image);
-    recording_reader_destroy(&self->file);
+    for (size_t f = 0; f < ANIMATION_FILES; f++) {
+        recording_reader_destroy(&self->files[f]);
+    }
 }
 
 /* Draw and write all frames; *frames: how many. */
@@ -160,7 +162,10 @@ int animation_write(const struct animation_settings *settings, struct text *text
     struct animation self = {.settings = settings, .text = text};
     struct movie *movie = NULL;
     *frames = 0;
-    int status = recording_reader_new(&self.file, settings->recording);
+    int status = recording_reader_new(&self.files[0], settings->recording);
+    if (status == LOOM_OK && settings->shared != NULL) {
+        status = recording_reader_new(&self.files[1], settings->shared);
+    }
     status = status == LOOM_OK ? prepare(&self) : status;
     if (status == LOOM_OK) {
         status = movie_new(&movie, settings->path, settings->form, settings->rate,

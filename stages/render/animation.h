@@ -32,6 +32,9 @@ extern const char *const animation_names[ANIMATION_PANELS]; /* as they are writt
 
 struct animation_settings {
     const char *recording;
+    const char *
+        shared; /* another recording, of the same frames, for the kinds of streams that the first one lacks; NULL:
+                           none */
     const struct shown *sparse,
         *invariant;     /* layers, for those panels that need them; NULL: none; borrowed */
     const char *stream; /* name of the stage whose activations are shown; NULL: the only one */

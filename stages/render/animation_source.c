@@ -9,10 +9,16 @@
 
 #define WAIT_US 100000
 
+static struct recording_reader *file_of(const struct animation *self, enum stream_kind kind)
+{
+    return self->files[self->of[kind]];
+}
+
 const struct stream_info *animation_info(const struct animation *self, enum stream_kind kind)
 {
-    return self->streams[kind] == ANIMATION_NONE ? NULL
-                                                 : recording_reader_info(self->file, self->streams[kind]);
+    return self->streams[kind] == ANIMATION_NONE
+               ? NULL
+               : recording_reader_info(file_of(self, kind), self->streams[kind]);
 }
 
 bool animation_stopped(const struct animation *self)
@@ -22,28 +28,39 @@ bool animation_stopped(const struct animation *self)
 
 /* ---- what there is ---- */
 
-/* The streams of the recording; of activations the one that is asked for. */
-int animation_find_streams(struct animation *self)
+/* Take the streams of file f whose kinds no file before it has; of activations the one that is asked for. */
+static int find_streams_of(struct animation *self, size_t f)
 {
     const char *wanted = self->settings->stream;
-    for (size_t kind = 0; kind < STREAM_ANY; kind++) {
-        self->streams[kind] = ANIMATION_NONE;
-    }
-    for (size_t s = 0; s < recording_reader_streams(self->file); s++) {
-        const struct stream_info *info = recording_reader_info(self->file, s);
+    struct recording_reader *file = self->files[f];
+    for (size_t s = 0; file != NULL && s < recording_reader_streams(file); s++) {
+        const struct stream_info *info = recording_reader_info(file, s);
         if (info->kind == STREAM_NONE || info->kind >= STREAM_ANY ||
             (info->kind == STREAM_ACTIVATIONS && wanted != NULL && strcmp(info->name, wanted) != 0)) {
             continue;
         }
         if (self->streams[info->kind] == ANIMATION_NONE) {
             self->streams[info->kind] = s;
-        } else if (info->kind == STREAM_ACTIVATIONS) {
+            self->of[info->kind] = f;
+        } else if (info->kind == STREAM_ACTIVATIONS && self->of[info->kind] == f) {
             return error_set(LOOM_EUSAGE, "%s has the outputs of several layers (%s, %s): say --layer NAME",
-                             self->settings->recording, animation_info(self, STREAM_ACTIVATIONS)->name,
+                             recording_reader_path(file), animation_info(self, STREAM_ACTIVATIONS)->name,
                              info->name);
         }
     }
     return LOOM_OK;
+}
+
+int animation_find_streams(struct animation *self)
+{
+    int status = LOOM_OK;
+    for (size_t kind = 0; kind < STREAM_ANY; kind++) {
+        self->streams[kind] = ANIMATION_NONE;
+    }
+    for (size_t f = 0; f < ANIMATION_FILES && status == LOOM_OK; f++) {
+        status = find_streams_of(self, f);
+    }
+    return status;
 }
 
 bool animation_has_layer(const struct shown *layer)
@@ -156,28 +173,59 @@ void animation_shape_panels(struct animation *self)
     }
 }
 
+/* The first frame that all streams shown have. */
+static uint64_t base_of(const struct animation *self)
+{
+    uint64_t base = 0;
+    for (size_t kind = STREAM_FRAMES; kind < STREAM_ANY; kind++) {
+        if (self->streams[kind] != ANIMATION_NONE) {
+            const uint64_t first = recording_reader_first(file_of(self, (enum stream_kind)kind));
+            base = first > base ? first : base;
+        }
+    }
+    return base;
+}
+
 /* The first frame that not all streams shown have yet. */
 uint64_t animation_head(const struct animation *self)
 {
-    uint64_t rows = UINT64_MAX;
+    uint64_t head = UINT64_MAX;
     for (size_t kind = STREAM_FRAMES; kind < STREAM_ANY; kind++) {
         if (self->streams[kind] != ANIMATION_NONE) {
-            const uint64_t has = recording_reader_rows(self->file, self->streams[kind]);
-            rows = has < rows ? has : rows;
+            const struct recording_reader *file = file_of(self, (enum stream_kind)kind);
+            const uint64_t end =
+                recording_reader_first(file) + recording_reader_rows(file, self->streams[kind]);
+            head = end < head ? end : head;
         }
     }
-    return recording_reader_first(self->file) + rows;
+    return head;
+}
+
+static bool is_live(const struct animation *self)
+{
+    bool live = false;
+    for (size_t f = 0; f < ANIMATION_FILES; f++) {
+        live =
+            live || (self->files[f] != NULL && recording_reader_condition(self->files[f]) == RECORDING_LIVE);
+    }
+    return live;
 }
 
 /* Look at what has been recorded since, after a while. Errors as those of recording_reader_refresh. */
 static int wait_a_while(struct animation *self, bool *over)
 {
-    *over = recording_reader_condition(self->file) != RECORDING_LIVE || animation_stopped(self);
+    int status = LOOM_OK;
+    *over = !is_live(self) || animation_stopped(self);
     if (*over) {
         return LOOM_OK;
     }
     usleep(WAIT_US);
-    return recording_reader_refresh(self->file);
+    for (size_t f = 0; f < ANIMATION_FILES && status == LOOM_OK; f++) {
+        if (self->files[f] != NULL && recording_reader_condition(self->files[f]) == RECORDING_LIVE) {
+            status = recording_reader_refresh(self->files[f]);
+        }
+    }
+    return status;
 }
 
 /* Wait until there are frames to before `end`, or no more will come; *head: what there is. */
@@ -212,7 +260,7 @@ static void choose_usual(struct animation *self, uint64_t base, uint64_t head)
 int animation_choose_frames(struct animation *self)
 {
     const struct animation_settings *settings = self->settings;
-    const uint64_t base = recording_reader_first(self->file);
+    const uint64_t base = base_of(self);
     uint64_t head;
     for (size_t kind = STREAM_FRAMES; kind < STREAM_ANY; kind++) {
         self->pass = self->streams[kind] != ANIMATION_NONE
@@ -233,7 +281,7 @@ int animation_choose_frames(struct animation *self)
         self->first = settings->from;
         self->end = settings->to == UINT64_MAX ? UINT64_MAX : settings->to + 1;
     }
-    const bool live = recording_reader_condition(self->file) == RECORDING_LIVE;
+    const bool live = is_live(self);
     if (self->first < base || (!live && self->first >= head)) {
         return error_set(LOOM_EUSAGE, "%s has frames %" PRIu64 " to %" PRIu64 ", but no frame %" PRIu64,
                          settings->recording, base, head - 1, self->first);
@@ -250,14 +298,22 @@ int animation_choose_frames(struct animation *self)
 
 /* ---- reading ---- */
 
+/* Read rows of frames `from` .. from + n - 1 of the stream of a kind. */
+static int read_rows(const struct animation *self, enum stream_kind kind, uint64_t from, size_t n,
+                     void *fields[STREAM_FIELDS_MAX])
+{
+    struct recording_reader *file = file_of(self, kind);
+    return recording_read(file, self->streams[kind], from - recording_reader_first(file), n, fields);
+}
+
 /* Read rows of frames `from` .. from + n - 1 behind the first ANIMATION_BEFORE rows; these get the outputs before, 0 where a
- * pass or the recording begins. */
+ * pass or what is recorded begins. */
 int animation_read(struct animation *self, uint64_t from, size_t n, bool only_outputs)
 {
-    const uint64_t base = recording_reader_first(self->file), row = from - base;
-    const size_t M = self->M;
     int status = LOOM_OK;
     if (self->streams[STREAM_ACTIVATIONS] != ANIMATION_NONE) {
+        const size_t M = self->M;
+        const uint64_t base = recording_reader_first(file_of(self, STREAM_ACTIVATIONS));
         const uint64_t begun = self->pass > 0 ? from / self->pass * self->pass : 0;
         size_t before = 0;
         while (before < ANIMATION_BEFORE && from - before > base && from - before > begun) {
@@ -265,16 +321,15 @@ int animation_read(struct animation *self, uint64_t from, size_t n, bool only_ou
         }
         memset(self->outputs, 0, ANIMATION_BEFORE * M * sizeof *self->outputs);
         void *fields[STREAM_FIELDS_MAX] = {self->outputs + (ANIMATION_BEFORE - before) * M, NULL};
-        status =
-            recording_read(self->file, self->streams[STREAM_ACTIVATIONS], row - before, n + before, fields);
+        status = read_rows(self, STREAM_ACTIVATIONS, from - before, n + before, fields);
     }
     if (status == LOOM_OK && !only_outputs && self->streams[STREAM_FRAMES] != ANIMATION_NONE) {
         void *fields[STREAM_FIELDS_MAX] = {self->frames, NULL};
-        status = recording_read(self->file, self->streams[STREAM_FRAMES], row, n, fields);
+        status = read_rows(self, STREAM_FRAMES, from, n, fields);
     }
     if (status == LOOM_OK && !only_outputs && self->streams[STREAM_CODES] != ANIMATION_NONE) {
         void *fields[STREAM_FIELDS_MAX] = {self->index, self->value};
-        status = recording_read(self->file, self->streams[STREAM_CODES], row, n, fields);
+        status = read_rows(self, STREAM_CODES, from, n, fields);
     }
     return status;
 }

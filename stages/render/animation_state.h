@@ -11,6 +11,7 @@
 #define ANIMATION_ROWS 64  /* read at once */
 #define ANIMATION_BEFORE 2 /* outputs before the one shown that panels need */
 #define ANIMATION_NONE SIZE_MAX
+#define ANIMATION_FILES 2
 
 /* How values become shades. */
 struct look {
@@ -23,10 +24,11 @@ struct look {
 struct animation {
     const struct animation_settings *settings;
     struct text *text;
-    struct recording_reader *file;
-    size_t streams[STREAM_ANY]; /* by kind; ANIMATION_NONE: there is none */
-    uint64_t first, end, pass;  /* frames wanted: first .. end - 1; frames a pass */
-    size_t n, P, M, k;          /* panels; pixels, outputs and winners of a frame */
+    struct recording_reader *files[ANIMATION_FILES]; /* settings->recording, settings->shared; NULL: none */
+    size_t streams[STREAM_ANY];                      /* by kind; ANIMATION_NONE: there is none */
+    size_t of[STREAM_ANY];                           /* the file that it is in, by kind */
+    uint64_t first, end, pass;                       /* frames wanted: first .. end - 1; frames a pass */
+    size_t n, P, M, k;                               /* panels; pixels, outputs and winners of a frame */
     enum animation_panel panels[ANIMATION_PANELS];
     float *values[ANIMATION_PANELS];                          /* of the frame shown; owned */
     size_t width[ANIMATION_PANELS], height[ANIMATION_PANELS]; /* numbers */
@@ -48,7 +50,7 @@ const struct stream_info *animation_info(const struct animation *self, enum stre
 bool animation_has_layer(const struct shown *layer);
 bool animation_shows_pixels(enum animation_panel panel);
 
-/* What there is; in this order. The streams of the recording; the panels; whether the layers fit them; the frames that
+/* What there is; in this order. The streams of the recordings; the panels; whether the layers fit them; the frames that
  * are wanted, waiting for the first one; the panels' sizes. Errors as those of animation_write. */
 int animation_find_streams(struct animation *self) LOOM_MUST_CHECK;
 int animation_choose_panels(struct animation *self) LOOM_MUST_CHECK;

@@ -130,7 +130,7 @@ static const struct param params[] = {
      .help = "how many stand in a row when they are compared; 0: about a square",
      .flags = PARAM_LOCAL},
     {.name = "live",
-     .type = PARAM_TEXT,
+     .type = PARAM_ADDRESS,
      .offset = FIELD(live),
      .fallback = "",
      .unit = "",
@@ -357,10 +357,16 @@ static void render_close(const struct stage_context *context, void *state)
     (void)context;
     struct render *self = state;
     if (self->page != NULL) {
-        char why[160] = "the run has ended";
-        if (live_run(self->page)[0] != '\0') {
-            snprintf(why, sizeof why, "the run has ended; look on with: loom view %s", live_run(self->page));
-            log_notice("the live page has ended; look on with: loom view %s", live_run(self->page));
+        char why[160];
+        const char *ending = live_ending(self->page), *folder = live_run(self->page);
+        snprintf(why, sizeof why, "%s%s%s",
+                 strcmp(ending, "finished") == 0  ? "the run has finished"
+                 : strcmp(ending, "stopped") == 0 ? "the run was stopped"
+                 : strcmp(ending, "failed") == 0  ? "the run has failed"
+                                                  : "the renderer that served this page has ended",
+                 folder[0] != '\0' ? "; look on with: loom view " : "", folder);
+        if (folder[0] != '\0') {
+            log_notice("the live page has ended; look on with: loom view %s", folder);
         }
         live_destroy(&self->page, why);
     }

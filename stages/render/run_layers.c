@@ -12,6 +12,7 @@
 
 #include "hdf5_file.h"
 #include "log.h"
+#include "run_folder.h"
 
 #define LOOKS_MAX 20 /* at a run whose stages delete checkpoints while they are being read */
 
@@ -176,20 +177,28 @@ static int compare_layers(const void *a, const void *b)
     return kinds != 0 ? kinds : strcmp(x->name, y->name);
 }
 
+/* Checkpoints first: they are deleted when the layer files are there. */
+static int add_run(struct run_layers *self, const char *run, bool pass_over, bool *gone)
+{
+    const int status = add_folder(self, run, true, pass_over, gone);
+    return status == LOOM_OK ? add_folder(self, run, false, pass_over, gone) : status;
+}
+
 int run_layers_read(struct run_layers *self, const char *run, bool pass_over)
 {
     bool gone = true;
     int status = LOOM_OK;
+    char *sweep = run_folder_sweep(run);
     *self = (struct run_layers){.n = 0};
     for (int look = 0; gone && look < LOOKS_MAX; look++) {
         gone = false;
         run_layers_fini(self);
-        /* checkpoints first: they are deleted when the layer files are there */
-        status = add_folder(self, run, true, pass_over, &gone);
-        if (status == LOOM_OK) {
-            status = add_folder(self, run, false, pass_over, &gone);
+        status = add_run(self, run, pass_over, &gone);
+        if (status == LOOM_OK && sweep != NULL) {
+            status = add_run(self, sweep, pass_over, &gone);
         }
     }
+    free(sweep);
     if (status != LOOM_OK) {
         run_layers_fini(self);
         return status;

@@ -1,6 +1,7 @@
 /* The layers of a run, also of one that is still learning: of each the layer file (RUN/layers/NAME.h5) or, where that is not
  * there yet or older, as in a run that was interrupted and goes on, the newest checkpoint
- * (RUN/checkpoints/NAME-FRAME.h5). Both have one form and are checked alike. */
+ * (RUN/checkpoints/NAME-FRAME.h5). Both have one form and are checked alike. Of a member of a sweep also the layers that
+ * all members share, which lie in the sweep's folder. */
 #ifndef LOOM_STAGES_RENDER_RUN_LAYERS_H
 #define LOOM_STAGES_RENDER_RUN_LAYERS_H
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "draw.h"
 #include "layers.h"
@@ -41,16 +42,28 @@ static int read_panels(struct animation_settings *settings, const char *list)
     return LOOM_OK;
 }
 
-/* Read the layers of the run that a recording (RUN/recordings/NAME.h5) is of; what cannot be read is passed over, and
- * there may be none. */
-static int read_run(struct layers *layers, const char *recording)
+/* The folder of the run that a recording is of: the one that was given, or that in which the file lies; to be freed. NULL if
+ * memory runs out. */
+static char *run_of(const char *given, const char *recording)
 {
-    char *real = realpath(recording, NULL), *slash = real != NULL ? strrchr(real, '/') : NULL;
-    char *run = NULL;
-    const int status = slash == NULL || asprintf(&run, "%.*s/..", (int)(slash - real), real) < 0
-                           ? error_set(LOOM_EINTERNAL, "out of memory")
-                           : layers_read_run(layers, run, true);
+    struct stat about;
+    if (stat(given, &about) == 0 && S_ISDIR(about.st_mode)) {
+        return strdup(given);
+    }
+    char *real = realpath(recording, NULL), *slash = real != NULL ? strrchr(real, '/') : NULL, *run = NULL;
+    if (slash != NULL && asprintf(&run, "%.*s/..", (int)(slash - real), real) < 0) {
+        run = NULL;
+    }
     free(real);
+    return run;
+}
+
+/* Read the layers of a run. What cannot be read is passed over, and there may be none. */
+static int read_run(struct layers *layers, const char *given, const char *recording)
+{
+    char *run = run_of(given, recording);
+    const int status =
+        run == NULL ? error_set(LOOM_EINTERNAL, "out of memory") : layers_read_run(layers, run, true);
     free(run);
     return status;
 }
@@ -91,7 +104,7 @@ static int choose_form(struct animation_settings *settings, const struct draw *s
 int draw_animation(struct draw *self)
 {
     struct layers layers = {0};
-    char *recording = NULL, run[STREAM_NAME_BYTES] = "";
+    char *recording = NULL, *shared = NULL, run[STREAM_NAME_BYTES] = "";
     uint64_t frames = 0;
     struct animation_settings settings = {.chosen = self->chosen,
                                           .from = self->from,
@@ -104,14 +117,15 @@ int draw_animation(struct draw *self)
                                           .stop = &stop};
     int status = read_panels(&settings, self->panels);
     status = status == LOOM_OK ? choose_form(&settings, self) : status;
-    status = status == LOOM_OK ? recordings_find(&recording, run, self->paths[0]) : status;
+    status = status == LOOM_OK ? recordings_find(&recording, &shared, run, self->paths[0]) : status;
     if (status == LOOM_OK) {
-        status =
-            self->n > 1 ? layers_read(&layers, self->paths + 1, self->n - 1) : read_run(&layers, recording);
+        status = self->n > 1 ? layers_read(&layers, self->paths + 1, self->n - 1)
+                             : read_run(&layers, self->paths[0], recording);
     }
     status = status == LOOM_OK ? choose_layers(&settings, &layers, self->layer) : status;
     if (status == LOOM_OK) {
         settings.recording = recording;
+        settings.shared = shared;
         settings.run = run[0] != '\0' ? run : NULL;
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
@@ -121,6 +135,7 @@ int draw_animation(struct draw *self)
         puts(settings.path);
     }
     layers_fini(&layers);
+    free(shared);
     free(recording);
     return status;
 }

@@ -117,11 +117,15 @@ static int draw_trail(struct draw *self, bool near)
     const uint64_t to = !self->chosen ? TRAIL_END : self->to == UINT64_MAX ? TRAIL_LAST : self->to;
     struct trail trail = {0};
     struct image image = {0};
-    char *path = NULL, run[STREAM_NAME_BYTES] = "";
+    bool own = true;
+    char *path = NULL, *shared = NULL, run[STREAM_NAME_BYTES] = "";
     int status = self->n != 1 ? error_set(LOOM_EUSAGE, "one recording, or one run's folder, at a time")
-                              : recordings_find(&path, run, self->paths[0]);
+                              : recordings_find(&path, &shared, run, self->paths[0]);
+    if (status == LOOM_OK && shared != NULL) { /* a member of a sweep: its frames may be those of all */
+        status = trail_is_told(path, &own);
+    }
     if (status == LOOM_OK) {
-        status = trail_read(&trail, path, from, to);
+        status = trail_read(&trail, own ? path : shared, from, to);
     }
     if (status == LOOM_OK) {
         status = trail_draw(&image, &trail, near && !self->chosen ? TRAIL_WINDOW_FRAMES : 0, near,
@@ -133,6 +137,7 @@ static int draw_trail(struct draw *self, bool near)
         status = made(self);
     }
     trail_fini(&trail);
+    free(shared);
     free(path);
     return status;
 }

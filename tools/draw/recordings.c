@@ -12,6 +12,7 @@
 
 #include "hdf5_file.h"
 #include "options.h"
+#include "run_folder.h"
 
 /* The part of a path in front of its last '/', in place; the name behind it. NULL if there is none. */
 static char *split(char *path)
@@ -116,7 +117,7 @@ int recordings_names(char ***names, const char *const *paths, size_t n)
     return LOOM_OK;
 }
 
-/* The only recording of a run. */
+/* The only recording of a run, to be freed; left NULL where there is none. LOOM_EUSAGE if there are several. */
 static int find_in(char **found, const char *run)
 {
     struct dirent **entries = NULL;
@@ -126,10 +127,9 @@ static int find_in(char **found, const char *run)
     }
     const int n = scandir(folder, &entries, hdf5_is_named, alphasort);
     int status =
-        n == 1  ? LOOM_OK
-        : n > 1 ? error_set(LOOM_EUSAGE, "which recording? There are several in '%s': name the file", folder)
-                : error_set(LOOM_EDATA, "'%s' has no recording (recordings/NAME.h5)", run);
-    if (status == LOOM_OK && asprintf(found, "%s/%s", folder, entries[0]->d_name) < 0) {
+        n > 1 ? error_set(LOOM_EUSAGE, "which recording? There are several in '%s': name the file", folder)
+              : LOOM_OK;
+    if (n == 1 && asprintf(found, "%s/%s", folder, entries[0]->d_name) < 0) {
         *found = NULL;
         status = error_set(LOOM_EINTERNAL, "out of memory");
     }
@@ -141,17 +141,35 @@ static int find_in(char **found, const char *run)
     return status;
 }
 
-int recordings_find(char **found, char run[STREAM_NAME_BYTES], const char *path)
+/* The recording of a run's folder, and that of its sweep. */
+static int find_of_run(char **found, char **shared, const char *run)
+{
+    char *sweep = run_folder_sweep(run);
+    int status = find_in(found, run);
+    if (status == LOOM_OK && sweep != NULL) {
+        status = find_in(shared, sweep);
+    }
+    if (status == LOOM_OK && *found == NULL) {
+        *found = *shared;
+        *shared = NULL;
+    }
+    free(sweep);
+    return status < 0 || *found != NULL
+               ? status
+               : error_set(LOOM_EDATA, "'%s' has no recording (recordings/NAME.h5)", run);
+}
+
+int recordings_find(char **found, char **shared, char run[STREAM_NAME_BYTES], const char *path)
 {
     struct stat about;
-    *found = NULL;
+    *found = *shared = NULL;
     run[0] = '\0';
     if (stat(path, &about) != 0) {
         return error_set(LOOM_EIO, "cannot read '%s': %s", path, strerror(errno));
     }
     if (S_ISDIR(about.st_mode)) {
         recordings_run(run, path);
-        return find_in(found, path);
+        return find_of_run(found, shared, path);
     }
     char *real = realpath(path, NULL), *folder = split(real) != NULL ? split(real) : NULL;
     if (folder != NULL && strcmp(folder, "recordings") == 0) {

@@ -17,8 +17,10 @@ int recordings_names(char ***names, const char *const *paths, size_t n) LOOM_MUS
 void recordings_names_free(char **names, size_t n);
 
 /* The recording meant by `path`: the file itself, or the only one of a run's folder; the caller frees *found. run: the
- * run's name, "" if it is not known. LOOM_EUSAGE if the run has several, LOOM_EDATA if it has none, LOOM_EIO if there is
- * no such path. */
-int recordings_find(char **found, char run[STREAM_NAME_BYTES], const char *path) LOOM_MUST_CHECK;
+ * run's name, "" if it is not known. Of a member of a sweep, *shared (freed by the caller, too) is the only recording in
+ * the sweep's folder, of the stages that all members share, or NULL; where the member has none of its own, that is *found.
+ * LOOM_EUSAGE if the run has several, LOOM_EDATA if it has none, LOOM_EIO if there is no such path. */
+int recordings_find(char **found, char **shared, char run[STREAM_NAME_BYTES],
+                    const char *path) LOOM_MUST_CHECK;
 
 #endif

@@ -9,7 +9,8 @@
 #include "programs.h"
 #include "yaml_tree.h"
 
-static const char *const type_names[] = {"integer", "real", "boolean", "text", "path", "choice", "grid"};
+static const char *const type_names[] = {"integer", "real",   "boolean", "text",
+                                         "path",    "choice", "grid",    "address"};
 
 /* Options of every stage that the launcher sets (run.c). */
 static const char *const wiring_names[] = {"name", "who",  "run",      "log",     "in",

@@ -7,7 +7,7 @@
  *      "params": [{"name": "grid", "type": "grid", "default": "40x40", "min": 1, "max": 100000, "unit":
  * "units", "help": "...", "choices": null, "local": false, "required": false}, ...], "common": [...
  * parameters that every stage has ...]} `output` null: a leaf; "any": known only when it runs. Types: integer, real, boolean, text, path,
- * choice, grid. "stdin": a list of parameters; the stage reads standard input unless one of them is given
+ * choice, grid, address. "stdin": a list of parameters; the stage reads standard input unless one of them is given
  * (and not "-"); missing or null: never. All but stage, inputs and output may be missing. */
 #ifndef LOOM_TOOLS_SPEC_H
 #define LOOM_TOOLS_SPEC_H
@@ -20,7 +20,16 @@
 
 #define SPEC_PATIENCE_MS 20000 /* enough for a slow start on a busy machine */
 
-enum spec_type { SPEC_INTEGER, SPEC_REAL, SPEC_BOOLEAN, SPEC_TEXT, SPEC_PATH, SPEC_CHOICE, SPEC_GRID };
+enum spec_type {
+    SPEC_INTEGER,
+    SPEC_REAL,
+    SPEC_BOOLEAN,
+    SPEC_TEXT,
+    SPEC_PATH,
+    SPEC_CHOICE,
+    SPEC_GRID,
+    SPEC_ADDRESS
+};
 
 struct spec_param {
     const char *name;

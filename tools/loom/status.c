@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -202,7 +203,7 @@ static void write_all(const struct status *self, FILE *out, enum status_state st
     struct bottleneck limits;
     struct timespec now;
     struct tm utc;
-    char stamp[32];
+    char stamp[32], host[HOST_NAME_MAX + 1] = "";
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
@@ -210,6 +211,8 @@ static void write_all(const struct status *self, FILE *out, enum status_state st
     fprintf(out, "{\"v\":1,\"time\":\"%s.%03ldZ\"", stamp, now.tv_nsec / 1000000);
     write_text(out, "run", self->run);
     write_text(out, "state", states[state]);
+    write_text(out, "ending", ended ? NULL : self->ending);
+    write_text(out, "host", gethostname(host, sizeof host - 1) == 0 ? host : NULL);
     fprintf(out, ",\"elapsed_s\":%.1f,\"processors\":%d", (double)(now_ms - self->began_ms) / 1000,
             self->machine.processors);
     log_json_share(out, "busy", self->machine.busy);

@@ -6,7 +6,8 @@
  * that cannot be written (a full disk) ends no run: that is said once. One JSON object:
  *
  *     v 1, time (RFC 3339, UTC), run (its name), state (running, paused, finished, stopped, failed),
- *     elapsed_s, processors (that the run may use), busy (their share that is busy, by anybody),
+ *     ending (finished, stopped, failed: all is trained, or stages have been asked to save and end; null while it goes on,
+ *     and in the last file), host (the machine's name), elapsed_s, processors (that the run may use), busy (their share that is busy, by anybody),
  *     stages: a list in the order of the pipeline, each name, kind, member (of a sweep, or null), state (starting,
  *         running, restarting, done, stopped, failed), frame, frames, pass, passes, rate (frames/s), computing,
  *         waiting_input, waiting_output, cpu (common/log.h: struct log_shares), queue: {input, held, ring}
@@ -36,7 +37,8 @@ struct status {
     const char *run;
     struct gauge *const *gauges; /* of all stages, borrowed */
     size_t n;
-    const char *note; /* instead of the sentence while it runs; NULL: none */
+    const char *ending; /* what it is about to end as, while stages save: a state; NULL: it goes on */
+    const char *note;   /* instead of the sentence while it runs; NULL: none */
     int64_t began_ms, written_ms;
     bool failed; /* it could not be written */
     struct machine machine;

@@ -59,16 +59,22 @@ __attribute__((format(printf, 3, 4))) static void say(struct supervisor *self, e
     arena_fini(&scratch);
 }
 
-/* Keep status.json fresh; that it cannot be written is said once, and ends nothing. */
-static void tell_status(struct supervisor *self, enum status_state state)
+/* That status.json cannot be written is said once, and ends nothing. */
+static void write_status(struct supervisor *self, enum status_state state)
 {
     struct status *status = self->options->status;
-    if (!status || (state == STATUS_RUNNING && !status_is_due(status))) {
-        return;
-    }
     if (status_write(status, state) < 0 && !status->failed) {
         status->failed = true;
         say(self, EVENT_WARNING, "%s; the run goes on, but loom top may not show it", error_message());
+    }
+}
+
+/* Keep status.json fresh. */
+static void tell_status(struct supervisor *self, enum status_state state)
+{
+    const struct status *status = self->options->status;
+    if (status && (state != STATUS_RUNNING || status_is_due(status))) {
+        write_status(self, state);
     }
 }
 
@@ -164,9 +170,20 @@ static void ask(struct supervisor *self, struct process *process)
     signal_group(process, SIGCONT);
 }
 
-static void stop_all(struct supervisor *self)
+/* Say in status.json what the run is about to end as, so that those who only look, and are asked to end now, can tell. */
+static void tell_ending(struct supervisor *self, const char *ending)
+{
+    struct status *status = self->options->status;
+    if (status) {
+        status->ending = ending;
+        write_status(self, STATUS_RUNNING);
+    }
+}
+
+static void stop_all(struct supervisor *self, const char *ending)
 {
     self->phase = PHASE_STOPPING;
+    tell_ending(self, ending);
     for (size_t i = 0; i < self->n; i++) {
         ask(self, &self->processes[i]);
     }
@@ -200,7 +217,7 @@ static void fail(struct supervisor *self, struct process *process, int code, con
     outcome->failed = process->gauge.name;
     outcome->code = code;
     snprintf(outcome->why, sizeof outcome->why, "%s", *process->complaint ? process->complaint : how);
-    stop_all(self);
+    stop_all(self, self->options->goes_on ? NULL : "failed");
 }
 
 static const char *describe_death(int status, char text[80])
@@ -407,7 +424,7 @@ static void interrupt(struct supervisor *self, int number)
         self->interrupted = true;
         say(self, EVENT_INFO, "stopping: every stage saves its state%s",
             number == SIGINT ? " (Ctrl-C again: kill them)" : "");
-        stop_all(self);
+        stop_all(self, "stopped");
     } else if (number == SIGINT || self->phase == PHASE_ENDING) {
         say(self, EVENT_WARNING, "killing what still runs");
         kill_all(self);
@@ -503,6 +520,7 @@ static void tick(struct supervisor *self)
         return;
     }
     self->phase = PHASE_ENDING;
+    tell_ending(self, "finished");
     for (size_t i = 0; i < self->n; i++) {
         ask(self, &self->processes[i]);
     }
@@ -581,6 +599,9 @@ int supervise(struct outcome *outcome, struct process *processes, size_t n,
     self.display = display;
     self.outcome = outcome;
     self.self = getpid();
+    if (options->status) {
+        options->status->ending = NULL;
+    }
     *outcome = (struct outcome){0};
     sigemptyset(&taken);
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGTSTP};

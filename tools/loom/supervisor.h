@@ -56,6 +56,7 @@ struct supervisor_options {
     int restarts; /* without progress */
     int grace_ms; /* time to end after having been asked, for those that only look; others get 6 times that */
     struct status *status; /* written while they run; NULL: none */
+    bool goes_on;          /* whoever calls goes on when a stage has failed: that is not the end of the run */
 };
 
 /* How it ended. */

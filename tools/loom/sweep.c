@@ -262,8 +262,10 @@ static void make_instances(struct sweep *self)
 static int watch(struct sweep *self, struct outcome *outcome, struct process *processes, size_t n)
 {
     struct display display = {.form = display_choose(), .n = 0};
-    struct supervisor_options options = {
-        .restarts = self->settings.restarts, .grace_ms = self->settings.grace_ms, .status = &self->telemetry};
+    struct supervisor_options options = {.restarts = self->settings.restarts,
+                                         .grace_ms = self->settings.grace_ms,
+                                         .status = &self->telemetry,
+                                         .goes_on = true};
     if (self->settings.json || self->settings.quiet) {
         display.form = self->settings.json ? DISPLAY_JSON : DISPLAY_QUIET;
     }
@@ -381,7 +383,10 @@ static void add_drawing(struct sweep *self, struct batch *batch, const struct en
     argv[n++] = arena_copy(arena, "--log=json");
     argv[n++] = arena_format(arena, "--layers=%s/layers", folder);
     for (size_t i = 0; i < entry->n_settings; i++) {
-        argv[n++] = arena_format(arena, "--%s=%s", entry->settings[i].param->name, entry->settings[i].text);
+        const struct setting *setting = &entry->settings[i];
+        if (setting->param->type != SPEC_ADDRESS) { /* there is nothing to be served while it draws */
+            argv[n++] = arena_format(arena, "--%s=%s", setting->param->name, setting->text);
+        }
     }
     *process = (struct process){.name = entry->name, .folder = folder, .journal = journal, .argv = argv};
     process->gauge.name = shown;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "address.h"
 #include "pipeline.h"
 
 /* What a value of this type looks like, for a message. */
@@ -27,6 +28,8 @@ static const char *expected(enum spec_type type)
         return "a path";
     case SPEC_CHOICE:
         return "one of its words";
+    case SPEC_ADDRESS:
+        return "ADDRESS:PORT, e.g. 127.0.0.1:8090";
     }
     return "a value";
 }
@@ -206,6 +209,17 @@ static const char *read_number(const struct spec_param *param, const struct node
     return in_range(param, node, value, arena, diagnostics) ? real_text(arena, value) : NULL;
 }
 
+static const char *read_address(const struct spec_param *param, const struct node *node,
+                                struct diagnostics *diagnostics)
+{
+    struct address ignored;
+    if (*node->text && address_read(&ignored, node->text) < 0) {
+        diagnostics_error(diagnostics, node->place, "'%s': %s", param->name, error_message());
+        return NULL;
+    }
+    return node->text;
+}
+
 const char *value_read(const struct spec_param *param, const struct node *node, const char *base,
                        struct arena *arena, struct diagnostics *diagnostics)
 {
@@ -235,6 +249,8 @@ const char *value_read(const struct spec_param *param, const struct node *node, 
         return node->text;
     case SPEC_CHOICE:
         return read_choice(param, node, arena, diagnostics);
+    case SPEC_ADDRESS:
+        return read_address(param, node, diagnostics);
     case SPEC_PATH:
         return *node->text && strcmp(node->text, "-") != 0 ? path_resolve(arena, base, node->text)
                                                            : node->text;

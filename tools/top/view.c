@@ -61,21 +61,22 @@ static const char *done_text(char text[TEXT_BYTES], const json_t *stage)
     return text;
 }
 
-/* "8,192 in, 58 % held": what waits at the entry, and how full the ring is. */
+/* Frames that have come and wait. */
 static const char *queue_text(char text[TEXT_BYTES], const json_t *stage)
 {
+    return count_text(text, json_number_of(json_object_get(stage, "queue"), "input"));
+}
+
+/* "58 %": how full the memory for readers is; where its size is not known, frames. */
+static const char *held_text(char text[TEXT_BYTES], const json_t *stage)
+{
     const json_t *queue = json_object_get(stage, "queue");
-    double input = json_number_of(queue, "input"), held = json_number_of(queue, "held");
-    double ring = json_number_of(queue, "ring");
-    char count[TEXT_BYTES];
-    int n = isfinite(input) ? snprintf(text, TEXT_BYTES, "%s in", count_text(count, input)) : 0;
-    if (isfinite(held) && ring > 0) {
-        n += snprintf(text + n, TEXT_BYTES - (size_t)n, "%s%.0f %% held", n ? ", " : "",
-                      100 * fmin(held / ring, 1));
-    } else if (isfinite(held)) {
-        n += snprintf(text + n, TEXT_BYTES - (size_t)n, "%s%s held", n ? ", " : "", count_text(count, held));
+    double held = json_number_of(queue, "held"), ring = json_number_of(queue, "ring");
+    if (!isfinite(held) || !(ring > 0)) {
+        return count_text(text, held);
     }
-    return n ? text : "-";
+    snprintf(text, TEXT_BYTES, "%.0f %%", 100 * fmin(held / ring, 1));
+    return text;
 }
 
 static const char *restarts_text(char text[TEXT_BYTES], const json_t *stage)
@@ -99,8 +100,10 @@ static const char *state_text(char text[TEXT_BYTES], const json_t *stage)
 
 struct column {
     const char *title;
-    int columns; /* 0: of the names, as wide as needed */
-    int worth;   /* the least worth goes first */
+    int columns; /* at most; 0: of the names */
+    int worth;   /* see choose_columns */
+    bool
+        fitted; /* only as wide as what stands in it: of what seldom changes, so that the others stay where they are */
     const char *(*text)(char text[TEXT_BYTES],
                         const json_t *stage); /* NULL: a share, as a bar and a number */
     const char *share;
@@ -108,16 +111,17 @@ struct column {
 };
 
 static const struct column table[] = {
-    {"stage", 0, 9, NULL, NULL, false},
-    {"state", 10, 5, state_text, NULL, false},
-    {"pass", 9, 7, pass_text, NULL, true},
-    {"done", 6, 4, done_text, NULL, true},
-    {"frames/s", 9, 8, rate_text, NULL, true},
-    {"computes", BAR_COLUMNS + 4, 6, NULL, "computing", false},
-    {"awaits input", BAR_COLUMNS + 6, 3, NULL, "waiting_input", false},
-    {"awaits room", BAR_COLUMNS + 5, 3, NULL, "waiting_output", false},
-    {"queue", 21, 2, queue_text, NULL, false},
-    {"restarts", 8, 1, restarts_text, NULL, true},
+    {"stage", 0, 11, true, NULL, NULL, false},
+    {"state", 10, 7, true, state_text, NULL, false},
+    {"pass", 11, 9, true, pass_text, NULL, true},
+    {"done", 6, 3, true, done_text, NULL, true},
+    {"frames/s", 9, 10, false, rate_text, NULL, true},
+    {"computes", BAR_COLUMNS + 4, 8, false, NULL, "computing", false},
+    {"awaits input", BAR_COLUMNS + 6, 6, false, NULL, "waiting_input", false},
+    {"awaits room", BAR_COLUMNS + 5, 5, false, NULL, "waiting_output", false},
+    {"queue", 7, 4, false, queue_text, NULL, true},
+    {"held", 6, 2, false, held_text, NULL, true},
+    {"restarts", 8, 1, true, restarts_text, NULL, true},
 };
 
 #define N_COLUMNS (sizeof table / sizeof *table)
@@ -133,29 +137,38 @@ static bool any_restarts(const json_t *stages)
     return false;
 }
 
-/* The width of each column, 0 for those left out. */
+/* What a column takes: all it may, or as much as its title and the longest text in it. */
+static int width_of(const struct column *column, const json_t *stages)
+{
+    char text[TEXT_BYTES];
+    int width = (int)strlen(column->title);
+    for (size_t i = 0; column->fitted && i < json_array_size(stages); i++) {
+        const json_t *stage = json_array_get(stages, i);
+        int length = screen_columns(column->text ? column->text(text, stage) : json_text_of(stage, "name"));
+        width = length > width ? length : width;
+    }
+    width = column->fitted ? width : column->columns;
+    return column->columns > 0 && width > column->columns ? column->columns : width;
+}
+
+/* The width of each column, 0 for those left out. Every column is shown that fits beside those of more worth. From the most
+ * to the least: stage, frames/s, pass, computes, state, awaits input, awaits room, queue, done, held, restarts (which is
+ * there only if a stage was started again): first what says how fast it goes and how far it is, then whether it is the stage
+ * that limits the run, then what it waits for, and last what can be told from the others. In 80 columns that is usually
+ * all up to "awaits room" or "queue"; in 100, all. */
 static void choose_columns(const struct screen *screen, const json_t *stages, int widths[N_COLUMNS])
 {
-    int sum = -GAP, name = (int)strlen(table[0].title);
-    for (size_t i = 0; i < json_array_size(stages); i++) {
-        int length = screen_columns(json_text_of(json_array_get(stages, i), "name"));
-        name = length > name ? length : name;
-    }
-    for (size_t i = 0; i < N_COLUMNS; i++) {
-        widths[i] = table[i].columns;
-        if (i == 0) {
-            int most = screen->width / 3 < NAME_COLUMNS_MAX ? screen->width / 3 : NAME_COLUMNS_MAX;
-            widths[i] = name < most ? name : most;
-        } else if (table[i].text == restarts_text && !any_restarts(stages)) {
-            widths[i] = 0;
-        }
-        sum += widths[i] > 0 ? widths[i] + GAP : 0;
-    }
-    for (int worth = 1; sum > screen->width && worth < table[0].worth; worth++) {
+    int most = screen->width / 3 < NAME_COLUMNS_MAX ? screen->width / 3 : NAME_COLUMNS_MAX;
+    int name = width_of(&table[0], stages), sum = name < most ? name : most;
+    memset(widths, 0, N_COLUMNS * sizeof *widths);
+    widths[0] = sum;
+    for (int worth = table[0].worth - 1; worth > 0; worth--) {
         for (size_t i = 1; i < N_COLUMNS; i++) {
-            if (table[i].worth == worth && widths[i] > 0) {
-                sum -= widths[i] + GAP;
-                widths[i] = 0;
+            int width = table[i].worth == worth ? width_of(&table[i], stages) : 0;
+            bool idle = table[i].text == restarts_text && !any_restarts(stages);
+            if (width > 0 && !idle && sum + GAP + width <= screen->width) {
+                widths[i] = width;
+                sum += GAP + width;
             }
         }
     }
@@ -252,7 +265,10 @@ void view_head(struct screen *screen, const struct watched *watched)
                       100 * busy);
     }
     screen_format(screen, "  %s", watched->folder);
-    if (old || strcmp(watched->state, "killed") == 0) {
+    if (watched_goes_on(watched) && watched->elsewhere) { /* by a clock that need not agree with ours */
+        screen_format(screen, "  (as of %.19s UTC by the clock of %s)", json_text_of(status, "time"),
+                      json_text_of(status, "host"));
+    } else if (old || strcmp(watched->state, "killed") == 0) {
         screen_format(screen, "  (as of %s ago)", time_text(text, watched->age_s));
     }
     (void)screen_line(screen);

@@ -98,19 +98,22 @@ static int read_status(const char *folder, json_t **status)
     return result;
 }
 
-/* Take over a status. */
+/* Take over a status. One from another machine is taken at its word (run_lock.h); a time that is yet to come is old, too:
+ * the clock has been set back since. */
 static void judge(struct watched *self, json_t *status)
 {
     json_decref(self->status);
     self->status = status;
-    self->age_s = fmax(0, now_s() - read_time(json_text_of(status, "time")));
+    double age_s = now_s() - read_time(json_text_of(status, "time"));
+    self->age_s = fmax(0, age_s);
     self->state = json_text_of(status, "state");
-    if (self->age_s <= WATCHED_STALE_S || !watched_goes_on(self)) {
+    self->elsewhere = !run_lock_is_here(json_text_of(status, "host"));
+    if (self->elsewhere || fabs(age_s) <= WATCHED_STALE_S || !watched_goes_on(self)) {
         return;
     }
     if (!run_lock_is_alive(self->folder)) {
         self->state = "killed";
-    } else if (strcmp(self->state, "running") == 0) {
+    } else if (age_s > 0 && strcmp(self->state, "running") == 0) {
         self->state = "held";
     }
 }

@@ -14,8 +14,9 @@ struct watched {
     char *folder;   /* as it is shown; owned */
     json_t *status; /* the object; owned */
     const char
-        *state;   /* of it; if that has become old, "killed" where no launcher lives, or "held"; borrowed */
-    double age_s; /* since it was written */
+        *state;     /* of it; if that has become old, "killed" where no launcher lives, or "held"; borrowed */
+    double age_s;   /* since it was written, by this machine's clock */
+    bool elsewhere; /* it was written on another machine: it is taken at its word */
 };
 
 /* Choose the run in `folder`, or if that is NULL the one in runs/ that goes on and began last, and read its status.

@@ -1,6 +1,6 @@
 /* loom view: a run in a browser, from what its folder holds: frames, codes and activations as they were recorded, layers,
- * prototypes, metrics. A run that still goes on is shown live, through its taps, and what it has recorded so far can be gone
- * back to.
+ * prototypes, metrics; of a member of a sweep also what all members share, which lies in the sweep's folder. A run that
+ * still goes on is shown live, through its taps, and what it has recorded so far can be gone back to.
  *
  * It only reads, and holds nobody up. The page itself, and who may see it, is stages/live/. Limits: the taps of a run that
  * was started with --tcp are not found, so it is shown as far as it is recorded. */
@@ -22,6 +22,7 @@
 #include "local_endpoint.h"
 #include "log.h"
 #include "options.h"
+#include "run_folder.h"
 
 #define TAPS_MAX 32
 #define TAP_ENDING ".tap"
@@ -114,13 +115,13 @@ static bool is_served(const char *endpoint)
     return served;
 }
 
-/* Take note of a tap if somebody serves it. */
-static int find_tap(struct view *self, const char *name)
+/* Take note of a tap of the run in `run` if somebody serves it. */
+static int find_tap(struct view *self, const char *run, const char *name)
 {
     char path[PATH_BYTES + NAME_MAX + 16];
     char *endpoint = NULL;
     int folder = -1;
-    snprintf(path, sizeof path, "%s/sockets/%s", self->run, name);
+    snprintf(path, sizeof path, "%s/sockets/%s", run, name);
     const int status = self->n_taps == TAPS_MAX ? 0 : local_endpoint(path, &endpoint, &folder);
     if (endpoint != NULL && is_served(endpoint)) {
         self->bound = self->bound || folder >= 0;
@@ -135,18 +136,30 @@ static int find_tap(struct view *self, const char *name)
     return status;
 }
 
-static int find_taps(struct view *self)
+static int find_taps_of(struct view *self, const char *run)
 {
     char folder[PATH_BYTES];
     struct dirent **entries = NULL;
     int status = 0;
-    snprintf(folder, sizeof folder, "%s/sockets", self->run);
+    snprintf(folder, sizeof folder, "%s/sockets", run);
     const int n = scandir(folder, &entries, is_tap, alphasort);
     for (int i = 0; i < n; i++) {
-        status = status == 0 ? find_tap(self, entries[i]->d_name) : status;
+        status = status == 0 ? find_tap(self, run, entries[i]->d_name) : status;
         free(entries[i]);
     }
     free(entries);
+    return status;
+}
+
+/* The run's own taps, and of a member of a sweep those of the stages that all share. */
+static int find_taps(struct view *self)
+{
+    char *sweep = run_folder_sweep(self->run);
+    int status = find_taps_of(self, self->run);
+    if (status == 0 && sweep != NULL && self->n_taps > 0) { /* one that has ended looks at what it has left */
+        status = find_taps_of(self, sweep);
+    }
+    free(sweep);
     return status;
 }
 

@@ -1,5 +1,5 @@
-// A small chart: lines over one x, linear or logarithmic as the numbers ask, a second scale on the right where two things belong
-// together, and the values under the pointer in the caption. Own code, since this is all it has to do: a library of 50 KB would
+// A small chart: lines over one x and one scale, linear or logarithmic as the numbers ask, markers where there are several lines, and
+// the values under the pointer in the caption. Own code, since this is all it has to do: a library of 50 KB would
 // still leave the captions, the printed picture and the colours to us.
 
 import { el, iconButton, number, setText } from "./dom.js";
@@ -8,7 +8,25 @@ import { savePicture } from "./save.js";
 
 const charts = new Set();
 const LINE = 12; // pixels from one label of an axis to the next, at least
+const MARKED_MAX = 30; // points up to which each has its marker; of more, the last one alone
 const LOG_FROM = 30; // largest / smallest beyond which an axis of positive numbers is logarithmic
+
+/** Markers: in the legend, and as a path around 0, 0 that reaches about 3 to each side. */
+export const MARKERS = [
+  { text: "\u25cf", path: (context) => context.arc(0, 0, 2.8, 0, 2 * Math.PI) },
+  { text: "\u25b2", path: (context) => polygon(context, [0, -3.6, 3.4, 2.6, -3.4, 2.6]) },
+  { text: "\u25a0", path: (context) => polygon(context, [-2.7, -2.7, 2.7, -2.7, 2.7, 2.7, -2.7, 2.7]) },
+  { text: "\u25c6", path: (context) => polygon(context, [0, -3.8, 3.8, 0, 0, 3.8, -3.8, 0]) },
+  { text: "\u25bc", path: (context) => polygon(context, [0, 3.6, 3.4, -2.6, -3.4, -2.6]) },
+  { text: "\u2716", path: (context) => polygon(context, [-3, -1, -1, -3, 0, -1.6, 1, -3, 3, -1, 1.6, 0, 3, 1, 1, 3, 0, 1.6, -1, 3, -3, 1, -1.6, 0]) },
+];
+
+/** A closed path through x, y, x, y, ... */
+function polygon(context, points) {
+  context.moveTo(points[0], points[1]);
+  for (let i = 2; i < points.length; i += 2) context.lineTo(points[i], points[i + 1]);
+  context.closePath();
+}
 
 export function repaintCharts() {
   for (const chart of charts) chart.draw();
@@ -71,7 +89,8 @@ function axisOf(lists, fromZero) {
 export class Chart {
   /**
    * `title`; `fromZero`: the scale begins with 0 in any case; `xText(x)`: what a place on the x axis is called, `xTick(x)`: its
-   * tick, `whole`: only whole numbers have one; `height` in CSS pixels; `data`: data- attributes of the canvas.
+   * tick, `whole`: only whole numbers have one; `bridge`: where a line has no number it goes on straight to the next one, instead of
+   * ending; `height` in CSS pixels; `data`: data- attributes of the canvas.
    */
   constructor({
     title,
@@ -80,9 +99,10 @@ export class Chart {
     xTick = String,
     height = 92,
     whole = true,
+    bridge = false,
     data = {},
   }) {
-    Object.assign(this, { title, fromZero, xText, xTick, whole, x: [], lines: [], pointed: null, place: null });
+    Object.assign(this, { title, fromZero, xText, xTick, whole, bridge, x: [], lines: [], pointed: null, place: null });
     this.legend = el("span", { class: "legend" });
     const tools = el(
       "span",
@@ -102,15 +122,19 @@ export class Chart {
     charts.add(this);
   }
 
-  /** The common x and the lines: {name, colour (a variable of the style sheet), y (as long as x), right: on the right scale}. */
+  /**
+   * The common x and the lines: {name, colour (a variable of the style sheet), y (as long as x), dash: lengths of strokes and gaps,
+   * marker: a number in MARKERS}; the last two only matter where there are several lines, and may be missing.
+   */
   set(x, lines) {
-    const names = lines.map((line) => line.name + line.colour).join();
+    const names = lines.map((line) => [line.name, line.colour, line.marker]).join(";");
     if (names !== this.names) {
       this.names = names;
       this.values = lines.map(() => el("b"));
       this.legend.replaceChildren(
         ...lines.map((line, i) => {
-          const key = el("span", { class: "key" }, line.name + " ", this.values[i]);
+          const sign = lines.length > 1 && line.marker !== undefined ? MARKERS[line.marker].text + " " : "";
+          const key = el("span", { class: "key" }, `${sign}${line.name} `, this.values[i]);
           key.style.color = `var(${line.colour})`;
           return key;
         }),
@@ -173,27 +197,22 @@ export class Chart {
     context.scale(density, density);
     context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
     context.lineWidth = 1;
-    const left = axisOf(
-      this.lines.filter((line) => !line.right).map((line) => line.y),
+    const axis = axisOf(
+      this.lines.map((line) => line.y),
       this.fromZero,
     );
-    const right = axisOf(
-      this.lines.filter((line) => line.right).map((line) => line.y),
-      this.fromZero,
-    );
-    const widest = (axis) =>
-      axis ? Math.max(0, ...tickTexts(axis.ticks).map((text) => context.measureText(text).width)) : 0;
+    const widest = axis ? Math.max(0, ...tickTexts(axis.ticks).map((text) => context.measureText(text).width)) : 0;
     const area = {
-      x0: Math.max(26, widest(left) + 8),
-      x1: box.width - (right ? widest(right) + 8 : 6),
+      x0: Math.max(26, widest + 8),
+      x1: box.width - 6,
       y0: 6,
       y1: box.height - 17,
     };
     this.drawX(context, area);
-    if (left) this.drawAxis(context, area, left, false);
-    if (right) this.drawAxis(context, area, right, true);
-    for (const line of this.lines) this.drawLine(context, area, line, line.right ? right : left);
-    Object.assign(this, { area, left, right, density });
+    if (axis) this.drawAxis(context, area, axis);
+    for (const line of this.lines) this.drawLine(context, area, line, axis);
+    Object.assign(this, { area, axis, density });
+    for (const line of this.lines) this.drawMarkers(context, area, line, axis);
     this.mark();
   }
 
@@ -207,7 +226,7 @@ export class Chart {
     context.drawImage(this.still, 0, 0);
     context.scale(density, density);
     if (this.shownAt !== null) this.drawPointer(context, area);
-    for (const line of this.lines) this.drawDot(context, area, line, line.right ? this.right : this.left);
+    for (const line of this.lines) this.drawDot(context, area, line, this.axis);
     this.write();
   }
 
@@ -234,8 +253,8 @@ export class Chart {
     }
   }
 
-  drawAxis(context, area, axis, right) {
-    context.textAlign = right ? "left" : "right";
+  drawAxis(context, area, axis) {
+    context.textAlign = "right";
     context.textBaseline = "middle";
     let free = Infinity; // below the label that was written last
     const texts = tickTexts(axis.ticks);
@@ -244,8 +263,7 @@ export class Chart {
       if (y < area.y0 - 1 || y > area.y1 + 1 || y > free) continue;
       free = y - LINE;
       context.fillStyle = themed("--faint");
-      context.fillText(texts[i], right ? area.x1 + 6 : area.x0 - 6, y);
-      if (right) continue;
+      context.fillText(texts[i], area.x0 - 6, y);
       context.strokeStyle = themed("--rule");
       context.beginPath();
       context.moveTo(area.x0, y);
@@ -254,32 +272,53 @@ export class Chart {
     }
   }
 
+  /** Where value i of a line lies, [x, y] in pixels; null: there is none, or it has no place on a logarithmic scale. */
+  pointOf(area, line, axis, i) {
+    const value = line.y[i];
+    if (!axis || !Number.isFinite(value) || (axis.log && value <= 0)) return null;
+    return [this.plot.at(this.x[i]), area.y1 - axis.at(value) * (area.y1 - area.y0)];
+  }
+
   drawLine(context, area, line, axis) {
-    if (!axis) return;
-    const y = (value) => area.y1 - axis.at(value) * (area.y1 - area.y0);
     context.strokeStyle = themed(line.colour);
     context.lineWidth = 1.5;
-    context.lineJoin = context.lineCap = "round";
+    context.lineJoin = "round";
+    context.lineCap = this.lines.length > 1 ? "butt" : "round";
+    context.setLineDash(this.lines.length > 1 ? (line.dash ?? []) : []);
     context.beginPath();
     let pen = false;
-    this.x.forEach((x, i) => {
-      const value = line.y[i];
-      const shown = Number.isFinite(value) && (!axis.log || value > 0);
-      if (shown && !pen) context.moveTo(this.plot.at(x), y(value));
-      if (shown) context.lineTo(this.plot.at(x), y(value)); // also of one that stands alone: a point
-      pen = shown;
+    this.x.forEach((_, i) => {
+      const point = this.pointOf(area, line, axis, i);
+      if (point && !pen) context.moveTo(...point);
+      if (point) context.lineTo(...point); // also of one that stands alone: a point
+      pen = point !== null || (pen && this.bridge);
     });
     context.stroke();
+    context.setLineDash([]);
+  }
+
+  /** One line alone needs none, but where its points are far apart. */
+  drawMarkers(context, area, line, axis) {
+    const points = line.y.map((_, i) => this.pointOf(area, line, axis, i)).filter(Boolean);
+    const sparse = points.length < this.x.length;
+    if (!this.bridge || points.length > MARKED_MAX || (this.lines.length < 2 && !sparse)) return;
+    for (const point of points) this.drawMarker(context, point, line);
+  }
+
+  drawMarker(context, [x, y], line) {
+    context.save();
+    context.translate(x, y);
+    context.fillStyle = themed(line.colour);
+    context.beginPath();
+    MARKERS[this.lines.length > 1 ? (line.marker ?? 0) : 0].path(context);
+    context.fill();
+    context.restore();
   }
 
   drawDot(context, area, line, axis) {
     const at = this.shownAt ?? line.y.findLastIndex((value) => Number.isFinite(value));
-    const value = line.y[at];
-    if (!axis || !Number.isFinite(value) || (axis.log && value <= 0)) return;
-    context.fillStyle = themed(line.colour);
-    context.beginPath();
-    context.arc(this.plot.at(this.x[at]), area.y1 - axis.at(value) * (area.y1 - area.y0), 2.5, 0, 2 * Math.PI);
-    context.fill();
+    const point = this.pointOf(area, line, axis, at);
+    if (point) this.drawMarker(context, point, line);
   }
 
   drawPointer(context, area) {

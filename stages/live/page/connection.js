@@ -17,7 +17,7 @@ export class Connection {
   /**
    * `onMessage({head, arrays})` for every good message, `onProblem(text)` for a bad one,
    * `onState({state, wait_s})` with state connecting, open, or waiting (then again in wait_s seconds;
-   * `reason` is what the server said when it closed, or "").
+   * `reason` is what the server said when it closed, or "", `code` its closing code at that moment, else undefined).
    */
   constructor({ onMessage, onProblem, onState }) {
     Object.assign(this, { onMessage, onProblem, onState });
@@ -41,7 +41,7 @@ export class Connection {
     };
     socket.onmessage = (event) => this.take(event.data);
     socket.onclose = (event) => {
-      if (this.socket === socket) this.lost(event.reason);
+      if (this.socket === socket) this.lost(event.reason, event.code);
     };
     this.socket = socket;
   }
@@ -57,14 +57,14 @@ export class Connection {
     }
   }
 
-  /** `reason`: what the server said when it closed, if anything. */
-  lost(reason = "") {
+  /** `reason`, `code`: what the server said when it closed, if anything. */
+  lost(reason = "", code = undefined) {
     this.socket = null;
     if (reason !== "") this.reason = reason;
     const wait = this.wait * (0.75 + 0.5 * Math.random());
     this.retryAt = Date.now() + wait;
     this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
-    this.onState({ state: "waiting", wait_s: Math.ceil(wait / 1000), reason: this.reason });
+    this.onState({ state: "waiting", wait_s: Math.ceil(wait / 1000), reason: this.reason, code });
   }
 
   /** Every second: a dead connection is given up, and a wait comes to its end. */

@@ -11,8 +11,10 @@ import { repaintAll, shrinkAll } from "./raster.js";
 import { Curves, Stages } from "./run.js";
 import { savePicture } from "./save.js";
 import { ActivationsSection, CodesSection, FramesSection } from "./sections.js";
+import { endingOf, isOver, standing } from "./standing.js";
 import { Store } from "./store.js";
 import { UnitPanel } from "./unit.js";
+import { ageOf } from "./weights.js";
 
 const SECTIONS = { frames: FramesSection, codes: CodesSection, activations: ActivationsSection };
 const SECTIONS_MAX = 24;
@@ -30,6 +32,15 @@ const PARTS_OF = {
 }; // which parts of the page a message changes
 const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 const $ = (id) => document.getElementById(id);
+
+/** A part of the address as text; as it stands where it is none. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 
 class App {
   constructor() {
@@ -126,7 +137,10 @@ class App {
     this.send({ t: "want", weights: !hidden, clip_ms: Math.round(clip_ms) });
   }
 
-  connected({ state, wait_s, reason }) {
+  connected({ state, wait_s, reason, code }) {
+    this.connectionState = state;
+    if (endingOf(code) !== null) this.store.end(endingOf(code));
+    ["head", "stages"].forEach((part) => this.stale?.add(part));
     const texts = { connecting: "connecting", open: "connected", waiting: `reconnecting in ${wait_s} s` };
     setText($("connection"), texts[state]);
     $("connection").dataset.state = state;
@@ -161,7 +175,7 @@ class App {
   /** Columns for the streams of a new scene; the same scene again (a reconnection) keeps what is there. */
   build() {
     const { scene } = this.store;
-    document.body.dataset.run = scene.run ?? "";
+    document.body.dataset.run = this.store.name;
     document.body.dataset.mode = scene.mode;
     this.setRange();
     const key = JSON.stringify(scene.streams);
@@ -189,15 +203,43 @@ class App {
     const range = recording?.frames > 0 ? recording : null;
     this.controls.offerPast(mode === "live" && range !== null ? this.past : null);
     this.player.setRange(mode === "recording" || this.past ? range : null);
+    this.stale.add("sections"); // which say of when their weights are
   }
 
   /** The unit that the address names, e.g. #sparse/17. */
   openHash() {
-    const found = /^#(.+)\/(\d+)$/.exec(window.location.hash);
-    if (!found) return;
-    const [name, unit] = [decodeURIComponent(found[1]), Number(found[2])];
+    const { hash } = window.location;
+    const found = /^#([^/]+)\/(\d+)$/.exec(hash);
+    const [name, unit] = found ? [decoded(found[1]), Number(found[2])] : [null, NaN];
+    const wrong = hash.length > 1 ? this.whyNot(name, unit) : "";
+    this.sayNoUnit(wrong === "" ? "" : `${decoded(hash)}: ${wrong}`);
+    if (!found || wrong !== "") return;
     if (this.unit.asked?.name !== name || this.unit.asked.unit !== unit) this.openUnit(name, unit);
     else if (this.unit.shown === null) this.unit.ask();
+  }
+
+  /** That the address names no unit that could be shown; "": it does, or names none. */
+  sayNoUnit(text) {
+    $("no-unit").hidden = text === "";
+    setText($("no-unit"), text);
+  }
+
+  /** Why a unit cannot be shown; "": it can. Streams of a run that goes on come one after the other. */
+  whyNot(name, unit) {
+    const { streams = [], parameters = {}, mode } = this.store.scene ?? {};
+    const layers = streams.filter((one) => one.grid).map((one) => one.name);
+    if (name === null) return "this names no unit; the form is #LAYER/NUMBER, such as #sparse/17.";
+    const stream = streams.find((one) => one.name === name);
+    if (stream?.grid) {
+      const units = stream.grid[0] * stream.grid[1];
+      return unit < units ? "" : `there is no such unit; ${name} has units 0 to ${units - 1}.`;
+    }
+    if (streams.length === 0) return "nothing has been heard of the layers yet.";
+    if (stream) return `${name} is no layer: it has no units.`;
+    if (name in parameters) return mode === "live" ? `nothing has been heard of ${name} yet.` : `${name} was not recorded.`;
+    return layers.length > 0
+      ? `there is no such layer; there ${layers.length === 1 ? "is" : "are"} ${layers.join(", ")}.`
+      : "there are no layers.";
   }
 
   /** Where a curve of this place goes: the first column of that kind, or beside the stages. */
@@ -212,6 +254,13 @@ class App {
   /** The unit of a layer that is open, or null. */
   chosen(name) {
     return this.unit.asked?.name === name ? this.unit.asked.unit : null;
+  }
+
+  /** Of when the weights of a layer are that are shown beside the frames: "as saved after pass 8"; "" where both are of now. */
+  ageOf(name) {
+    const stream = this.store.scene?.streams.find((one) => one.name === name);
+    const past = this.store.scene?.mode === "live" && this.past;
+    return ageOf(this.store.layers.get(name)?.weights, stream?.pass, past);
   }
 
   /** Height and width of the frames at the root of a stream, or null. */
@@ -248,14 +297,24 @@ class App {
     this.writeHead();
   }
 
+  /** How things stand with the run. */
+  get standing() {
+    const { scene, status, silent_s } = this.store;
+    return standing({ connection: this.connectionState, scene, status, silent_s });
+  }
+
   writeHead() {
-    const { scene, status, dropped, viewers } = this.store;
+    const { scene, status, dropped, name } = this.store;
     const recording = scene?.mode === "recording";
-    setText($("name"), scene?.run ?? "");
-    setText($("mode"), scene === null ? "" : recording ? "recording" : (status?.state ?? "live"));
-    $("mode").dataset.state = recording ? "recording" : (status?.state ?? "");
-    document.title = [scene?.run, recording ? "" : this.store.progress, "Loom"].filter(Boolean).join(" \u00b7 ");
-    const left = recording ? NaN : this.store.left_s;
+    const state = this.standing;
+    const viewers = this.connectionState === "open" ? this.store.viewers : 0;
+    setText($("name"), name);
+    $("name").title = scene?.folder ?? "";
+    setText($("pipeline"), scene?.pipeline && scene.pipeline !== scene.run ? `pipeline ${scene.pipeline}` : "");
+    setText($("mode"), recording && isOver(state) ? `${state}, seen as recorded` : state);
+    $("mode").dataset.state = state;
+    document.title = [name, recording ? "" : this.store.progress, "Loom"].filter(Boolean).join(" \u00b7 ");
+    const left = state === "running" ? this.store.left_s : NaN;
     const facts = [
       Number.isFinite(status?.elapsed_s) ? `${duration(status.elapsed_s)} elapsed` : "",
       Number.isFinite(left) ? `about ${duration(left)} left` : "",
@@ -289,6 +348,7 @@ class App {
     this.player.tick(now);
     this.unit.tick(now);
     if (this.player.speed !== this.wantedSpeed) this.want();
+    if (this.standing !== $("mode").dataset.state) this.stale.add("head"); // silence brings no message
     if (this.moved) this.controls.refresh();
     if (this.stale.size > 0) this.refresh([...this.stale]);
     this.stale.clear();

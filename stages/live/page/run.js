@@ -1,35 +1,39 @@
 // The run as a whole: the stages (rate, what they do with their time, how far they are), what limits them, and the curves of the
 // metrics over the passes.
 
-import { Chart } from "./chart.js";
+import { Chart, MARKERS } from "./chart.js";
 import { count, duration, el, number, setText } from "./dom.js";
 
 const COLOURS = ["--c0", "--c1", "--c2", "--c3", "--c4", "--c5"];
+// Of the lines of a chart, in turn: where two are on one another, the lower one is seen through the gaps of the upper.
+const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 const TABLE_ROWS = 200; // newest passes in the table of numbers
 
-// The charts, in their order: metrics that belong together share one. `place` is where one stands: beside the stages, or in the first
-// column of streams of a kind; without it, below with all others.
+// The charts, in their order, one metric each: E and PR are to be read together, and stand together, but on scales of their own.
+// `place` is where one stands: beside the stages, or in the first column of streams of a kind; without it, below with all others.
 const CHARTS = [
-  { title: "Reconstruction error", left: ["reconstruction_error"], place: "frames" },
-  {
-    title: "Interpolation error, participation",
-    left: ["interpolation_error"],
-    right: ["participation_ratio"],
-    place: "run",
-  },
-  { title: "Homogeneity", left: ["homogeneity"], place: "run" },
-  { title: "Dead units", left: ["dead_units"], place: "codes" },
-  { title: "Error of the active code", left: ["active_code_error"] },
-  { title: "Coverage of sparse units", left: ["coverage_min", "coverage_max"] },
-  { title: "Variation of the coverage", left: ["coverage_cv"] },
-  { title: "Topology", left: ["topology"] },
-  { title: "Topology, z", left: ["topology_z"] },
-  { title: "Step change \u03b4", left: ["step_change"] },
-  { title: "Interpolation error, trace", left: ["interpolation_error_trace"] },
-  { title: "Usage entropy, bits", left: ["usage_entropy"] },
+  { title: "Reconstruction error", metric: "reconstruction_error", place: "frames" },
+  { title: "Interpolation error E", metric: "interpolation_error", place: "run" },
+  { title: "Participation ratio PR", metric: "participation_ratio", place: "run" },
+  { title: "Homogeneity", metric: "homogeneity", place: "run" },
+  { title: "Dead units", metric: "dead_units", place: "codes" },
+  { title: "Error of the active code", metric: "active_code_error" },
+  { title: "Least coverage of a sparse unit", metric: "coverage_min" },
+  { title: "Most coverage of a sparse unit", metric: "coverage_max" },
+  { title: "Variation of the coverage", metric: "coverage_cv" },
+  { title: "Topology", metric: "topology" },
+  { title: "Topology, z", metric: "topology_z" },
+  { title: "Step change \u03b4", metric: "step_change" },
+  { title: "Interpolation error, trace", metric: "interpolation_error_trace" },
+  { title: "Usage entropy, bits", metric: "usage_entropy" },
 ];
-const SHORT = { interpolation_error: "E", participation_ratio: "PR", coverage_min: "least", coverage_max: "most" };
 const words = (name) => name.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
+
+/** How the curves of a stage look, in all charts alike: a colour and, for those who cannot tell it from others, a marker. */
+function styleOf(store, name) {
+  const i = store.placeOf(name);
+  return { colour: COLOURS[i % COLOURS.length], marker: (i + Math.floor(i / COLOURS.length)) % MARKERS.length };
+}
 
 /** The curves: charts are made when their metric first comes. */
 export class Curves {
@@ -41,48 +45,37 @@ export class Curves {
 
   /** The list above and, behind it, one for each metric that has no place there. */
   wanted() {
-    const known = new Set(CHARTS.flatMap((chart) => [...chart.left, ...(chart.right ?? [])]));
+    const known = new Set(CHARTS.map((chart) => chart.metric));
     const names = new Set([...this.store.series.values()].flatMap((series) => Object.keys(series.values)));
-    const others = [...names].filter((name) => !known.has(name)).map((name) => ({ title: words(name), left: [name] }));
-    return [...CHARTS, ...others].filter((chart) =>
-      [...chart.left, ...(chart.right ?? [])].some((name) => names.has(name)),
-    );
+    const others = [...names].filter((name) => !known.has(name)).map((name) => ({ title: words(name), metric: name }));
+    return [...CHARTS, ...others].filter((chart) => names.has(chart.metric));
   }
 
   refresh() {
     for (const wanted of this.wanted()) {
       if (!this.charts.has(wanted.title)) {
-        const chart = new Chart({ title: wanted.title, data: { metric: wanted.left[0] } });
+        const chart = new Chart({ title: wanted.title, bridge: true, data: { metric: wanted.metric } });
         this.charts.set(wanted.title, chart);
       }
       const { figure } = this.charts.get(wanted.title);
       if (!figure.isConnected) (wanted.place ? this.place(wanted.place) : this.more).append(figure);
-      this.set(this.charts.get(wanted.title), wanted);
+      this.set(this.charts.get(wanted.title), wanted.metric);
     }
     this.more.parentElement.hidden = this.more.childElementCount === 0;
     this.writeTable();
   }
 
-  /** All layers that have one of the chart's metrics, over the passes of any of them. */
-  set(chart, { left, right = [] }) {
-    const lines = [];
-    const metrics = [...left, ...right];
-    const holders = [...this.store.series].filter(([, series]) => metrics.some((name) => name in series.values));
+  /** All layers that have the chart's metric, over the passes of any of them. */
+  set(chart, metric) {
+    const names = this.store.inOrder([...this.store.series.keys()]);
+    const holders = names.map((name) => [name, this.store.series.get(name)]).filter(([, { values }]) => metric in values);
     const passes = [...new Set(holders.flatMap(([, series]) => series.passes))].sort((a, b) => a - b);
     const at = new Map(passes.map((pass, i) => [pass, i]));
-    for (const [stage, series] of holders) {
-      for (const name of metrics.filter((metric) => metric in series.values)) {
-        const y = new Array(passes.length).fill(NaN);
-        series.passes.forEach((pass, i) => (y[at.get(pass)] = series.values[name][i]));
-        const label = [holders.length > 1 ? stage : "", metrics.length > 1 ? (SHORT[name] ?? words(name)) : ""];
-        lines.push({
-          name: label.filter(Boolean).join(" ") || stage,
-          colour: COLOURS[lines.length % COLOURS.length],
-          y,
-          right: right.includes(name),
-        });
-      }
-    }
+    const lines = holders.map(([name, series], i) => {
+      const y = new Array(passes.length).fill(NaN);
+      series.passes.forEach((pass, k) => (y[at.get(pass)] = series.values[metric][k]));
+      return { name, y, ...styleOf(this.store, name), dash: DASHES[i % DASHES.length] };
+    });
     chart.set(passes, lines);
   }
 
@@ -186,12 +179,6 @@ export class Stages {
     chart.append(this.chart.figure);
   }
 
-  /** The stages as the pipeline has them: its parameters are told in its order. */
-  inOrder(stages) {
-    const names = Object.keys(this.store.scene?.parameters ?? {});
-    return [...stages].sort((a, b) => names.indexOf(a.name) - names.indexOf(b.name));
-  }
-
   refresh() {
     const { status, rates } = this.store;
     this.table.hidden = this.chart.figure.hidden = status === null;
@@ -203,7 +190,8 @@ export class Stages {
       );
       return;
     }
-    const stages = this.inOrder(status.stages);
+    const place = (stage) => this.store.placeOf(stage.name);
+    const stages = [...status.stages].sort((a, b) => place(a) - place(b));
     for (const stage of stages) {
       if (!this.rows.has(stage.name)) this.rows.set(stage.name, new StageRow(stage.name));
       this.rows.get(stage.name).write(stage, stage.name === status.limits);
@@ -226,7 +214,7 @@ export class Stages {
     this.chart.figure.hidden = lines.length === 0;
     this.chart.set(
       rates.at,
-      lines.map(([name, y], i) => ({ name, colour: COLOURS[i % COLOURS.length], y })),
+      lines.map(([name, y]) => ({ name, y, colour: styleOf(this.store, name).colour })),
     );
   }
 }

@@ -4,7 +4,7 @@
 
 import { largest } from "./clip.js";
 import { Chart } from "./chart.js";
-import { count, el, number, settings } from "./dom.js";
+import { count, el, number, setText, settings } from "./dom.js";
 import { Raster, themed, tileOrder } from "./raster.js";
 
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
@@ -22,6 +22,19 @@ class Section {
     this.parts.push(part);
     into.append(part.figure);
     return part;
+  }
+
+  /** A line that says of when the weights are with which something was computed; see date(). */
+  note() {
+    const note = el("p", { class: "dated-note", hidden: true });
+    this.element.append(note);
+    return note;
+  }
+
+  date(note, what, layer) {
+    const age = this.app.ageOf(layer);
+    note.hidden = age === "";
+    setText(note, age === "" ? "" : `${what} with the weights ${age}`);
   }
 
   row(name) {
@@ -80,6 +93,7 @@ class WeightMap {
       describe: (unit) => `unit ${unit} (${unit % layer.grid[0]}, ${Math.floor(unit / layer.grid[0])})`,
       mark: ({ box }) => box(section.app.chosen(section.stream.name), themed("--mark"), 2),
     });
+    this.raster.figure.classList.add("dated");
     if (this.choice) this.raster.figure.append(this.choice);
     (old?.figure ?? this.empty).replaceWith(this.raster.figure);
     old?.destroy();
@@ -87,6 +101,7 @@ class WeightMap {
 
   refresh() {
     const layer = this.section.app.store.layers.get(this.section.stream.name)?.[this.kind];
+    if (layer && layer === this.layer && this.raster) this.name();
     if (!layer || (layer === this.layer && this.raster)) return this.raster?.paintOver();
     this.layer = layer;
     this.rasterFor(layer);
@@ -101,9 +116,17 @@ class WeightMap {
       largest(layer.data.subarray(unit * per, (unit + 1) * per)),
     );
     const limits = this.own ? { most, per } : null;
-    const shown = layer.data.length / per;
-    raster.retitle(shown < layer.rows ? `${this.title} of the first ${plural(shown, "unit")}` : this.title);
+    this.name();
     raster.paint(layer.data, { max: 255, says: layer.max, order, limits, data: { seq: layer.seq, top: layer.max } });
+  }
+
+  /** The title, with what is left out and of when the weights are. */
+  name() {
+    const { layer, section } = this;
+    const shown = layer.data.length / layer.cols;
+    const part = shown < layer.rows ? `${this.title} of the first ${plural(shown, "unit")}` : this.title;
+    const age = section.app.ageOf(section.stream.name);
+    this.raster.retitle(age ? `${part}, ${age}` : part);
   }
 
   get figure() {
@@ -217,6 +240,7 @@ class Reconstruction {
     const data = (what) => ({ stream: reader.name, what });
     this.made = section.add(new Raster({ ...size, title: "Reconstruction", data: data("reconstruction") }), row);
     this.rest = section.add(new Raster({ ...size, title: "Error", signed: true, data: data("error") }), row);
+    this.dated = section.note();
     const title = "Error over the clip";
     this.curve = section.add(new Chart({ title, xText: (x) => `frame ${count(x)}`, xTick: count, height: 64 }));
   }
@@ -276,6 +300,7 @@ export class FramesSection extends Section {
 
   refresh() {
     this.place?.refresh();
+    for (const { reader, dated } of this.rows) if (reader) this.date(dated, "Reconstruction and error", reader.name);
   }
 }
 
@@ -312,6 +337,7 @@ export class CodesSection extends Section {
       }),
       row,
     );
+    this.dated = this.note();
     this.weights = this.add(new WeightMap(this, { kind: "weights", title: "Weights", own: true }));
   }
 
@@ -341,6 +367,8 @@ export class CodesSection extends Section {
 
   refresh() {
     this.weights.refresh();
+    this.date(this.dated, "Drives", this.stream.name);
+    if (this.drives.figure.hidden) this.dated.hidden = true;
     this.winners.paintOver();
   }
 }
@@ -421,10 +449,12 @@ export class ActivationsSection extends Section {
     this.prototypes.refresh();
     this.now.paintOver();
     const coverage = this.app.store.layers.get(this.stream.name)?.coverage;
+    if (this.dated) this.date(this.dated, "Coverage", this.stream.name);
     if (!coverage || coverage === this.coverage) return this.map?.paintOver();
     this.coverage = coverage;
     if (!this.map || this.map.grid.join() !== coverage.grid.join()) this.makeCoverage(coverage);
     this.map.paint(coverage.data, { max: largest(coverage.data), data: { seq: coverage.seq ?? "" } });
+    this.date(this.dated, "Coverage", this.stream.name);
     this.least.replaceChildren(...this.extreme("least", coverage.least), ...this.extreme("most", coverage.most));
   }
 
@@ -453,7 +483,8 @@ export class ActivationsSection extends Section {
       this.pairs,
     );
     this.least ??= el("p", { class: "extremes" });
-    this.pairs.after(this.least);
+    this.dated ??= this.note();
+    this.pairs.after(this.least, this.dated);
   }
 
   extreme(word, one) {

@@ -129,8 +129,10 @@ export class Store {
   takeStatus(head) {
     this.dropped = head.dropped ?? 0;
     this.viewers = head.viewers ?? 0;
-    this.status = Array.isArray(head.status?.stages) ? head.status : null;
+    const before = this.status;
+    this.status = Array.isArray(head.status?.stages) ? this.own(head.status) : null;
     if (this.status === null) return;
+    if (before?.time !== this.status.time || this.status.time === null) this.heard = Date.now();
     const { at, stages } = this.rates;
     at.push((Date.now() - this.opened) / 1000);
     for (const list of stages.values()) list.push(NaN);
@@ -140,6 +142,52 @@ export class Store {
       stages.get(stage.name)[at.length - 1] = stage.state === "running" ? finite(stage.rate) : NaN;
     }
     if (at.length > RATES_MAX) thin([at, ...stages.values()]);
+  }
+
+  /** Of the state of a sweep, what concerns the member that is shown: its own stages and those that all share. */
+  own(status) {
+    const { sweep, run } = this.scene ?? {};
+    if (!sweep) return status;
+    const short = (name) => (name?.startsWith(`${run}/`) ? name.slice(run.length + 1) : name);
+    const mine = status.stages.filter((stage) => !stage.member || stage.member === run);
+    const stages = mine.map((stage) => ({ ...stage, name: short(stage.name) }));
+    const limits = stages.some((stage) => stage.name === short(status.limits)) ? short(status.limits) : null;
+    return { ...status, stages, limits };
+  }
+
+  /** The run has ended like that, as the server said when it closed: what was last heard of the stages is not true any more. */
+  end(state) {
+    const sentences = { finished: "The run has finished.", stopped: "The run was stopped.", failed: "The run has failed." };
+    if (this.status === null) this.status = { stages: [] };
+    const over = state === "finished" ? "done" : "stopped";
+    const stages = this.status.stages.map((stage) =>
+      ["done", "failed"].includes(stage.state) ? stage : { ...stage, state: over, rate: null },
+    );
+    this.status = { ...this.status, state, ending: null, sentence: sentences[state], stages };
+  }
+
+  /** Where a stage stands in the pipeline, whose parameters are told in its order; one that is not in it, behind all. */
+  placeOf(name) {
+    const names = Object.keys(this.scene?.parameters ?? {});
+    const others = [...this.series.keys(), ...this.rates.stages.keys()].filter((one) => !names.includes(one));
+    const all = [...new Set([...names, ...others])];
+    return all.includes(name) ? all.indexOf(name) : all.length;
+  }
+
+  /** Names of stages in that order. */
+  inOrder(names) {
+    return [...names].sort((a, b) => this.placeOf(a) - this.placeOf(b));
+  }
+
+  /** Seconds since the launcher last wrote something new. */
+  get silent_s() {
+    return this.heard === undefined ? 0 : (Date.now() - this.heard) / 1000;
+  }
+
+  /** What the run is called: its folder, with that of the sweep whose member it is. */
+  get name() {
+    const { run = "", sweep } = this.scene ?? {};
+    return sweep ? `${sweep} / ${run}` : run;
   }
 
   /** Seconds until the last stage has done all its frames, by its rate of the last minute; NaN where that cannot be told. */

@@ -27,7 +27,7 @@ export class UnitPanel {
   /** Show unit number `unit` of the layer `name`; its answer comes later. */
   open(name, unit) {
     const stream = this.app.store.scene?.streams.find((one) => one.name === name);
-    if (!stream?.grid || unit < 0 || unit >= stream.grid[0] * stream.grid[1]) return;
+    if (!stream?.grid || !(unit >= 0 && unit < stream.grid[0] * stream.grid[1])) return;
     this.asked = { name, unit };
     this.shown = null;
     this.stream = stream;
@@ -45,6 +45,7 @@ export class UnitPanel {
       "",
       `${window.location.pathname}${window.location.search}#${encodeURIComponent(name)}/${unit}`,
     );
+    this.app.sayNoUnit(""); // of another one that the address named
     this.app.refresh(["sections"]);
   }
 
@@ -55,6 +56,7 @@ export class UnitPanel {
     document.body.classList.remove("with-unit");
     this.clear();
     window.history.replaceState(null, "", window.location.pathname + window.location.search);
+    this.app.sayNoUnit("");
     this.app.refresh(["sections"]);
     return true;
   }
@@ -154,9 +156,11 @@ export class UnitPanel {
       ["largest weight", head.max],
       ["coverage", head.coverage],
     ].filter(([, value]) => Number.isFinite(value));
+    const age = this.app.ageOf(head.name);
     return el(
       "dl",
       {},
+      ...(age ? [el("dt", { text: "weights" }), el("dd", { text: age })] : []),
       ...rows.flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { text: number(value) })]),
     );
   }
