@@ -404,6 +404,22 @@ class Learning(DrawCase):
             file.write(b"\0")
         self.assertIn("s-7.h5", self.draw("weights", "run", code=65))
 
+    def test_a_member_of_a_sweep_has_what_all_share(self):
+        """While they learn: the sparse layer's checkpoint is the sweep's, and the link to its layer file leads nowhere yet."""
+        self.make_layer("sweep/checkpoints/s-8.h5", numpy.eye(2), (2, 1), (2, 1), frame=8)
+        self.make_layer("sweep/m/checkpoints/i-6.h5", [[1, 0.5]], (1, 1), (2, 1), stage="invariant", stream="t", input="s",
+                        frame=6)
+        os.makedirs(self.path("sweep", "m", "layers"))
+        os.symlink("../../layers/s.h5", self.path("sweep", "m", "layers", "s.h5"))
+        for name in ("over.yaml", "pipeline.yaml", "m/pipeline.yaml"):
+            with open(self.path("sweep", name), "w", encoding="ascii"):
+                pass
+        found = self.picture("prototypes", "sweep/m", "--plain", "--scale", "1")
+        self.assertEqual(found.tolist(), [[0, 0x96]])
+        self.assertIn("weights of s at frame 8; run m, frame 6, a checkpoint", self.title())
+        self.picture("sheet", "sweep")
+        self.assertIn("prototypes of i", self.title())
+
     def test_while_checkpoints_come_and_go(self):
         self.write(PIPELINE, passes=100000, checkpoint=0)
         run = self.start(program("loom"), "run", "test.yaml", "--dir", "live", "--set", "window.rate=3000")

@@ -126,7 +126,8 @@ static int read_checkpoint(struct shown *layer, const char *folder, const char *
     return LOOM_OK;
 }
 
-/* Read a file of RUN/layers or RUN/checkpoints. *gone is set if a checkpoint was deleted meanwhile. */
+/* Read a file of RUN/layers or RUN/checkpoints. *gone is set if a checkpoint was deleted meanwhile. A layer file that is not
+ * there is a sweep's, to which its members have links from the beginning. */
 static int add(struct run_layers *self, const char *folder, const char *file, bool checkpoint, bool pass_over,
                bool *gone)
 {
@@ -139,9 +140,13 @@ static int add(struct run_layers *self, const char *folder, const char *file, bo
     if (status == LOOM_OK) {
         return keep(self, &layer);
     }
-    *gone = *gone || (checkpoint && asprintf(&path, "%s/%s", folder, file) >= 0 && access(path, F_OK) != 0);
+    const bool missing = asprintf(&path, "%s/%s", folder, file) >= 0 && access(path, F_OK) != 0;
     free(path);
-    if (!*gone && pass_over && status != LOOM_EINTERNAL) {
+    *gone = *gone || (checkpoint && missing);
+    if (missing && !checkpoint) {
+        return LOOM_OK;
+    }
+    if (!missing && pass_over && status != LOOM_EINTERNAL) {
         log_warning("passed over: %s", error_message());
         status = LOOM_OK;
     }
