@@ -3,8 +3,25 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "error.h"
+#include "log.h"
+
+void options_parse(const struct argp *argp, int argc, char **argv, unsigned flags, const char *name,
+                   void *self)
+{
+    char whole[64];
+    snprintf(whole, sizeof whole, "loom %s", name);
+    log_open(name, false);
+    argp_err_exit_status = -LOOM_EUSAGE;
+    argp_program_version = "loom " LOOM_VERSION;
+    argv[0] = whole;
+    argp_parse(argp, argc, argv, flags, NULL, self);
+    argv[0] = program_invocation_name; /* `whole` goes */
+}
 
 double option_number(const struct argp_state *state, const char *option, const char *text, double min,
                      double max)

@@ -325,12 +325,7 @@ int main(int argc, char **argv)
                                      NULL,
                                      NULL};
     struct check_stage self = {.timeout_s = 5, .patience_s = 20};
-    char name[] = "loom check-stage"; /* by which it knows itself in its help */
-    log_open("check-stage", false);
-    argp_err_exit_status = -LOOM_EUSAGE;
-    argp_program_version = "loom " LOOM_VERSION;
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &self);
+    options_parse(&argp, argc, argv, ARGP_IN_ORDER, "check-stage", &self);
     handle_signals();
     int status = run(&self);
     if (status < 0) {

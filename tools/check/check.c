@@ -14,6 +14,7 @@
 #include "findings.h"
 #include "hdf5_file.h"
 #include "log.h"
+#include "options.h"
 #include "recording_read.h"
 
 /* ---- findings ---- */
@@ -201,10 +202,7 @@ int main(int argc, char **argv)
                "Exit codes: 0 all are sound, 64 bad usage, 65 one is damaged or is none of "
                "ours, 74 one cannot be read."};
     int code = 0;
-    argp_err_exit_status = 64;
-    argp_program_version = "loom " LOOM_VERSION;
     hdf5_quiet();
-    log_open("check", false);
-    argp_parse(&argp, argc, argv, 0, NULL, &code);
+    options_parse(&argp, argc, argv, 0, "check", &code);
     return code;
 }

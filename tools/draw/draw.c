@@ -376,17 +376,12 @@ int main(int argc, char **argv)
                     "FILE|RUN...",
         .doc = documentation};
     struct command self = {.draw = {.rate = 5, .gallery = {.keep = true}}};
-    char name[] = "loom draw"; /* by which it knows itself in its help */
-    log_open("draw", false);
-    argp_err_exit_status = -LOOM_EUSAGE;
-    argp_program_version = "loom " LOOM_VERSION;
-    argv[0] = name;
     self.paths = calloc((size_t)argc + 1, sizeof *self.paths);
     if (self.paths == NULL) {
         log_error("out of memory");
         return -LOOM_EINTERNAL;
     }
-    argp_parse(&argp, argc, argv, 0, NULL, &self);
+    options_parse(&argp, argc, argv, 0, "draw", &self);
     const int status = run(&self);
     if (status < 0) {
         log_error("%s", error_message());

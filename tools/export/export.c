@@ -382,12 +382,7 @@ int main(int argc, char **argv)
         NULL,
         NULL};
     struct export self = {.archive = {.file = -1}};
-    char name[] = "loom export"; /* by which it knows itself in its help */
-    log_open("export", false);
-    argp_err_exit_status = -LOOM_EUSAGE;
-    argp_program_version = "loom " LOOM_VERSION;
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &self);
+    options_parse(&argp, argc, argv, 0, "export", &self);
     int status = run(&self);
     if (status < 0) {
         log_error("%s", error_message());

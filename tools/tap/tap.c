@@ -689,12 +689,7 @@ int main(int argc, char **argv)
                                .patience_s = 30,
                                .keys = {"", ""},
                                .output = {.fps = 25, .scale = 1, .stopped = stopped}};
-    char name[] = "loom tap"; /* by which it knows itself in its help */
-    log_open("tap", false);
-    argp_err_exit_status = -LOOM_EUSAGE;
-    argp_program_version = "loom " LOOM_VERSION;
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &self);
+    options_parse(&argp, argc, argv, 0, "tap", &self);
     handle_signals();
     int status = check_file(&self);
     if (status == 0) {

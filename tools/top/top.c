@@ -329,10 +329,8 @@ int main(int argc, char **argv)
                                      NULL,
                                      NULL};
     struct top self = {.interval_s = 1, .kind = MAPS_ACTIVITY};
-    char name[] = "loom top";
-    argv[0] = name;
     setlocale(LC_CTYPE, "");
-    argp_parse(&argp, argc, argv, 0, NULL, &self);
+    options_parse(&argp, argc, argv, 0, "top", &self);
     signal(SIGPIPE, SIG_IGN); /* a write says EPIPE instead */
     int status = watched_open(&self.watched, self.folder);
     if (status == 0) {

@@ -240,12 +240,7 @@ int main(int argc, char **argv)
                                      NULL,
                                      NULL};
     struct view self = {.address = "127.0.0.1:8090", .token = ""};
-    char name[] = "loom view"; /* by which it knows itself in its help */
-    log_open("view", false);
-    argp_err_exit_status = -LOOM_EUSAGE;
-    argp_program_version = "loom " LOOM_VERSION;
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &self);
+    options_parse(&argp, argc, argv, 0, "view", &self);
     handle_signals();
     const int status = serve(&self);
     if (status < 0) {
