@@ -2,7 +2,6 @@
 #include "recorded.h"
 
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "clock.h"
@@ -16,10 +15,8 @@
 struct recorded {
     struct scene *scene;
     struct archive *archive;
-    pthread_t thread;
-    bool running;
+    struct source_thread thread;
     int64_t looked_ms;
-    atomic_bool over;
 };
 
 static int turn(struct recorded *self, bool *anybody)
@@ -39,7 +36,7 @@ static void *look(void *argument)
 {
     struct recorded *self = argument;
     bool anybody = true;
-    while (!atomic_load(&self->over)) {
+    while (!atomic_load(&self->thread.over)) {
         if (turn(self, &anybody) < 0) {
             log_warning("live page: %s", error_message());
         }
@@ -59,7 +56,6 @@ int recorded_new(struct recorded **self_p, struct scene *scene, struct archive *
     self->scene = scene;
     self->archive = archive;
     const int status = source_start(&self->thread, look, self);
-    self->running = status == LOOM_OK;
     if (status < 0) {
         recorded_destroy(self_p);
     }
@@ -72,11 +68,7 @@ void recorded_destroy(struct recorded **self_p)
     if (self == NULL) {
         return;
     }
-    if (self->running) {
-        atomic_store(&self->over, true);
-        board_poke(self->scene->board);
-        pthread_join(self->thread, NULL);
-    }
+    source_end(&self->thread, self->scene->board);
     free(self);
     *self_p = NULL;
 }

@@ -60,7 +60,7 @@ static void *begin(void *argument)
     return start.body(start.argument);
 }
 
-int source_start(pthread_t *thread, void *(*body)(void *argument), void *argument)
+int source_start(struct source_thread *self, void *(*body)(void *argument), void *argument)
 {
     sigset_t all, before;
     struct start *start = malloc(sizeof *start);
@@ -70,11 +70,22 @@ int source_start(pthread_t *thread, void *(*body)(void *argument), void *argumen
     *start = (struct start){body, argument};
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for the main thread */
-    const int failed = pthread_create(thread, NULL, begin, start);
+    const int failed = pthread_create(&self->thread, NULL, begin, start);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed != 0) {
         free(start);
         return error_set(LOOM_EINTERNAL, "no thread for the live page: %s", strerror(failed));
     }
+    self->running = true;
     return LOOM_OK;
+}
+
+void source_end(struct source_thread *self, struct board *board)
+{
+    if (self->running) {
+        atomic_store(&self->over, true);
+        board_poke(board);
+        pthread_join(self->thread, NULL);
+        self->running = false;
+    }
 }

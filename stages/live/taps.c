@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -292,7 +291,7 @@ static void *look(void *argument)
 {
     struct taps *self = argument;
     bool anybody = false;
-    while (!atomic_load(&self->over)) {
+    while (!atomic_load(&self->thread.over)) {
         zmq_pollitem_t items[3 * CLIP_STREAMS_MAX + 1];
         int n = 0;
         items[n++] = (zmq_pollitem_t){.fd = board_fd(self->scene->board), .events = ZMQ_POLLIN};
@@ -347,7 +346,6 @@ int taps_new(struct taps **self_p, struct scene *scene, struct endpoint_context 
     }
     if (status == 0) {
         status = source_start(&self->thread, look, self);
-        self->running = status == 0;
     }
     if (status < 0) {
         taps_destroy(self_p);
@@ -361,11 +359,7 @@ void taps_destroy(struct taps **self_p)
     if (self == NULL) {
         return;
     }
-    if (self->running) {
-        atomic_store(&self->over, true);
-        board_poke(self->scene->board);
-        pthread_join(self->thread, NULL);
-    }
+    source_end(&self->thread, self->scene->board);
     sampler_clear(&self->sampler);
     for (size_t i = 0; i < self->n; i++) {
         endpoint_close(&self->taps[i].data);

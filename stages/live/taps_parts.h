@@ -6,13 +6,13 @@
 #define LOOM_STAGES_LIVE_TAPS_PARTS_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <zmq.h>
 
 #include "message.h"
 #include "sampler.h"
+#include "source.h"
 #include "taps.h"
 
 struct tapped {
@@ -55,9 +55,7 @@ struct taps {
     size_t fetch_n;
     int64_t fetch_ms;
     pthread_mutex_t lock;
-    pthread_t thread;
-    bool running;
-    atomic_bool over;
+    struct source_thread thread;
 };
 
 /* ---- taps.c ---- */
