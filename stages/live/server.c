@@ -14,9 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "assets.h"
 #include "clock.h"
 #include "log.h"
+#include "request.h"
 
 #define CHUNK_BYTES ((size_t)32 << 10) /* sent at once; a larger message goes as several fragments */
 #define HEADER_BYTES 4096              /* of a request's headers */
@@ -32,13 +32,10 @@
 #define PROTOCOL "loom-1"
 
 struct server {
-    const struct guard *guard;
-    char *(*metrics)(void *argument);
-    void *argument;
+    struct answers answers; /* to requests */
     struct board *board;
     struct lws_context *context;
     int port;
-    struct asset *assets;
     pthread_t thread;
     bool running;
     atomic_bool parting, over; /* viewers are sent away; the thread ends */
@@ -48,13 +45,6 @@ struct server {
     int code;                  /* with which they are */
     char why[WHY_BYTES];
     uint8_t chunk[LWS_PRE + CHUNK_BYTES];
-};
-
-/* A request that is answered. */
-struct request {
-    const uint8_t *body; /* what is still to be sent */
-    size_t left;
-    char *owned; /* freed when it is sent */
 };
 
 /* A viewer's connection. */
@@ -73,110 +63,6 @@ struct session {
 
 static const struct lws_protocols protocols[3];
 
-/* ---- who may ---- */
-
-static bool token_given(const struct server *self, struct lws *wsi)
-{
-    char argument[GUARD_TOKEN_MAX + 16];
-    return guard_admits_token(self->guard,
-                              lws_get_urlarg_by_name(wsi, "token=", argument, (int)sizeof argument));
-}
-
-/* A header's value; NULL if there is none, or it is too long. */
-static const char *header(struct lws *wsi, enum lws_token_indexes which, char *value, int size)
-{
-    return lws_hdr_total_length(wsi, which) > 0 && lws_hdr_copy(wsi, value, size, which) > 0 ? value : NULL;
-}
-
-/* ---- HTTP ---- */
-
-/* Send the head of an answer; the body (borrowed, unless request->owned) follows when it can be written. */
-static int answer(struct lws *wsi, struct request *request, unsigned code, const char *type, const char *etag,
-                  const void *body, size_t bytes)
-{
-    static const char no_cache[] = "no-cache";
-    uint8_t head[LWS_PRE + 2048], *start = head + LWS_PRE, *at = start, *end = head + sizeof head - 1;
-    if (lws_add_http_common_headers(wsi, code, type, bytes, &at, end) != 0 ||
-        lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, (const uint8_t *)no_cache,
-                                     sizeof no_cache - 1, &at, end) != 0 ||
-        (etag != NULL && lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_ETAG, (const uint8_t *)etag,
-                                                      (int)strlen(etag), &at, end) != 0) ||
-        lws_finalize_write_http_header(wsi, start, &at, end) != 0) {
-        return 1;
-    }
-    request->body = body;
-    request->left = bytes;
-    if (bytes == 0) {
-        return lws_http_transaction_completed(wsi);
-    }
-    lws_callback_on_writable(wsi);
-    return 0;
-}
-
-static int answer_text(struct lws *wsi, struct request *request, unsigned code, const char *text)
-{
-    return answer(wsi, request, code, "text/plain; charset=utf-8", NULL, text, strlen(text));
-}
-
-static int answer_metrics(struct server *self, struct lws *wsi, struct request *request)
-{
-    free(request->owned);
-    request->owned = self->metrics(self->argument);
-    return request->owned == NULL ? answer_text(wsi, request, 503, "there is no memory for this just now\n")
-                                  : answer(wsi, request, 200, "text/plain; version=0.0.4; charset=utf-8",
-                                           NULL, request->owned, strlen(request->owned));
-}
-
-static int handle_request(struct server *self, struct lws *wsi, struct request *request)
-{
-    char value[300], *path = NULL;
-    int n = 0;
-    const int method = lws_http_get_uri_and_method(wsi, &path, &n);
-    if (!guard_admits_host(self->guard, header(wsi, WSI_TOKEN_HOST, value, (int)sizeof value))) {
-        return answer_text(wsi, request, 403,
-                           "This page is served under an address in numbers or localhost, not under this "
-                           "name.\n");
-    }
-    if (!token_given(self, wsi)) {
-        return answer_text(wsi, request, 403,
-                           "A token is needed: /?token=..., as loom printed it when it began to serve.\n");
-    }
-    if (method != LWSHUMETH_GET || n < 1) {
-        return answer_text(wsi, request, 405, "Only GET.\n");
-    }
-    if (n == 8 && memcmp(path, "/metrics", 8) == 0) {
-        return answer_metrics(self, wsi, request);
-    }
-    const struct asset *asset = assets_find(self->assets, path, (size_t)n);
-    if (asset == NULL) {
-        return answer_text(wsi, request, 404, "There is no such page.\n");
-    }
-    const char *known = header(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH, value, (int)sizeof value);
-    return known != NULL && strcmp(known, asset->etag) == 0
-               ? answer(wsi, request, 304, asset->type, asset->etag, NULL, 0)
-               : answer(wsi, request, 200, asset->type, asset->etag, asset->data, asset->bytes);
-}
-
-static int write_body(struct server *self, struct lws *wsi, struct request *request)
-{
-    const size_t n = request->left < CHUNK_BYTES ? request->left : CHUNK_BYTES;
-    if (n == 0) {
-        return 0;
-    }
-    memcpy(self->chunk + LWS_PRE, request->body, n);
-    request->body += n;
-    request->left -= n;
-    const enum lws_write_protocol last = request->left == 0 ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP;
-    if (lws_write(wsi, self->chunk + LWS_PRE, n, last) < (int)n) {
-        return -1;
-    }
-    if (request->left > 0) {
-        lws_callback_on_writable(wsi);
-        return 0;
-    }
-    return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
-}
-
 /* ---- WebSocket ---- */
 
 /* 0: go on; otherwise the status to refuse it with. */
@@ -189,13 +75,15 @@ static unsigned refuse_upgrade(struct server *self, struct lws *wsi, const char 
         memcmp(path, "/ws", 3) != 0) {
         return 404;
     }
-    const char *asked = header(wsi, WSI_TOKEN_PROTOCOL, value, (int)sizeof value);
+    const char *asked = request_header(wsi, WSI_TOKEN_PROTOCOL, value, (int)sizeof value);
     if (asked == NULL || strcmp(asked, PROTOCOL) != 0) {
         return 400;
     }
-    if (!guard_admits_host(self->guard, header(wsi, WSI_TOKEN_HOST, host, (int)sizeof host)) ||
-        !token_given(self, wsi) ||
-        !guard_admits_origin(self->guard, header(wsi, WSI_TOKEN_ORIGIN, value, (int)sizeof value), host)) {
+    if (!guard_admits_host(self->answers.guard,
+                           request_header(wsi, WSI_TOKEN_HOST, host, (int)sizeof host)) ||
+        !request_has_token(wsi, self->answers.guard) ||
+        !guard_admits_origin(self->answers.guard,
+                             request_header(wsi, WSI_TOKEN_ORIGIN, value, (int)sizeof value), host)) {
         return 403;
     }
     return atomic_load(&self->open) >= BOARD_VIEWERS_MAX ? 503 : 0;
@@ -328,15 +216,12 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
     struct request *request = user;
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return handle_request(server_of(wsi), wsi, request);
+        return request_answer(request, wsi, &server_of(wsi)->answers);
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return write_body(server_of(wsi), wsi, request);
+        return request_write(request, wsi, server_of(wsi)->chunk, CHUNK_BYTES);
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
     case LWS_CALLBACK_CLOSED_HTTP:
-        if (request != NULL) {
-            free(request->owned);
-            *request = (struct request){.body = NULL};
-        }
+        request_fini(request);
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(server_of(wsi), wsi, in);
@@ -426,8 +311,8 @@ static int listen_at(struct server *self)
         {NULL, NULL, "cross-origin-resource-policy:", "same-origin"},
     };
     const struct lws_context_creation_info info = {
-        .port = self->guard->at.port,
-        .iface = self->guard->at.host,
+        .port = self->answers.guard->at.port,
+        .iface = self->answers.guard->at.host,
         .protocols = protocols,
         .headers = headers,
         .server_string = "loom",
@@ -440,18 +325,18 @@ static int listen_at(struct server *self)
         .vhost_name = "live",
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
                    LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME | LWS_SERVER_OPTION_NO_LWS_SYSTEM_STATES |
-                   (self->guard->at.six ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
+                   (self->answers.guard->at.six ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
     };
     lws_set_log_level(0, NULL); /* requests that are refused are no news */
-    const int status = try_address(self->guard);
+    const int status = try_address(self->answers.guard);
     if (status < 0) {
         return status;
     }
     self->context = lws_create_context(&info);
     struct lws_vhost *host = self->context == NULL ? NULL : lws_create_vhost(self->context, &info);
     if (host == NULL) {
-        return error_set(LOOM_EPEER, "the live page cannot be served at %s port %d", self->guard->at.host,
-                         self->guard->at.port);
+        return error_set(LOOM_EPEER, "the live page cannot be served at %s port %d",
+                         self->answers.guard->at.host, self->answers.guard->at.port);
     }
     self->port = lws_get_vhost_listen_port(host);
     return LOOM_OK;
@@ -498,12 +383,12 @@ int server_new(struct server **self_p, const struct guard *guard, char *(*metric
     if (self == NULL) {
         return error_set(LOOM_EINTERNAL, "no memory for the live page");
     }
-    self->guard = guard;
-    self->metrics = metrics;
-    self->argument = argument;
+    self->answers.guard = guard;
+    self->answers.metrics = metrics;
+    self->answers.argument = argument;
     int status = board_new(&self->board, wake, self);
     if (status == LOOM_OK) {
-        status = assets_new(&self->assets, guard->token);
+        status = assets_new(&self->answers.assets, guard->token);
     }
     if (status == LOOM_OK) {
         status = listen_at(self);
@@ -572,7 +457,7 @@ void server_destroy(struct server **self_p)
         lws_context_destroy(self->context);
     }
     board_destroy(&self->board);
-    assets_destroy(&self->assets);
+    assets_destroy(&self->answers.assets);
     free(self);
     *self_p = NULL;
 }
