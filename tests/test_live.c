@@ -946,6 +946,18 @@ static void test_status_is_read_and_written(void **state)
     assert_int_equal(status_read_file(&status, path), 0);
     assert_string_equal(status.state, "killed"); /* nor is there a launcher that could go on */
     status_fini(&status);
+    write_file(path, "status.json",
+               "{\"state\":\"running\",\"time\":\"2999-01-01T00:00:00.000Z\",\"ending\":\"stopped\"}");
+    assert_int_equal(status_read_file(&status, path), 0);
+    assert_string_equal(status.state, "killed"); /* the clock has been set back since */
+    assert_string_equal(status.ending, "stopped");
+    status_fini(&status);
+    write_file(
+        path, "status.json",
+        "{\"state\":\"running\",\"time\":\"2001-01-01T00:00:00.000Z\",\"host\":\"no machine's name\"}");
+    assert_int_equal(status_read_file(&status, path), 0);
+    assert_string_equal(status.state, "running"); /* by a clock, and a launcher, that are not here */
+    status_fini(&status);
     write_file(path, "status.json", status_text);
     out = open_memstream(&text, &n);
     assert_non_null(out);

@@ -91,7 +91,8 @@ class Live(LiveCase):
         viewer = self.viewer(port)
         viewer.ask(t="want", weights=True, clip_ms=250)
         scene = viewer.receive()
-        self.assertEqual((scene["t"], scene["mode"], scene["run"]), ("scene", "live", "test"))
+        self.assertEqual((scene["t"], scene["mode"], scene["run"]), ("scene", "live", "run"))
+        self.assertEqual((scene["pipeline"], os.path.samefile(scene["folder"], self.path("run"))), ("test", True))
         weights = tapestry = None
         while len(clips) < 8:
             message = viewer.until(lambda message: True)
@@ -181,8 +182,52 @@ class Live(LiveCase):
         self.assertEqual(self.result("run"), self.result("calm"))
         self.assertIn("look on with: loom view", said)
         for code, why in seen:
-            self.assertEqual(code, 1001)
-            self.assertRegex(why, "^the run has ended; look on with: loom view ")
+            self.assertEqual(code, 4001)
+            self.assertRegex(why, "^the run has finished; look on with: loom view ")
+
+    def test_how_a_run_ends_is_told(self):
+        """Also of one that is stopped, or fails; and of a page whose renderer alone has ended, that the run goes on is not denied."""
+        def ended(how, code=None, *arguments):
+            port = free_port()
+            child = self.train("run", *SLOW, "--again", *arguments, port=port, passes=4000)
+            viewer = self.viewer(port)
+            viewer.until("clip")
+            how(child)
+            try:
+                while viewer.receive():
+                    pass
+            except OSError:
+                pass
+            if code is not None:
+                self.finish(child, code)
+            return viewer.closed or (None, "")
+
+        code, why = ended(lambda child: child.send_signal(signal.SIGINT), 130)
+        self.assertEqual((code, why.split(";")[0]), (4002, "the run was stopped"))
+        code, why = ended(lambda child: os.kill(self.stage_pid(child, "topo"), signal.SIGKILL), 70, "--restarts", "0")
+        self.assertEqual((code, why.split(";")[0]), (4003, "the run has failed"))
+        code, why = ended(lambda child: os.kill(self.stage_pid(child, "maps"), signal.SIGTERM))
+        self.assertEqual((code, why.split(";")[0]), (1001, "the renderer that served this page has ended"))
+
+    def test_whoever_comes_later_sees_nothing_old(self):
+        """The clip that was made for those who have left is not shown to the next one."""
+        port = free_port()
+        child = self.train("run", *SLOW, port=port, passes=4000)
+        viewer = self.viewer(port)
+        old = viewer.until("clip")["seq"]
+        viewer.close()
+        end = time.monotonic() + PATIENCE
+
+        def frame():
+            with open(self.path("run", "status.json"), encoding="utf-8") as file:
+                return next(stage["frame"] for stage in json.load(file)["stages"] if stage["name"] == "topo")
+
+        while frame() < old + 10000:
+            self.assertLess(time.monotonic(), end, "the run does not go on")
+            time.sleep(0.1)
+        self.assertGreater(self.viewer(port).until("clip")["seq"], old + 8000)
+        child.send_signal(signal.SIGINT)
+        self.finish(child, 130)
 
     def test_by_hand_at_taps_alone(self):
         """Stages that no launcher has started, on TCP: there is no folder to look into, and no name to guess."""
@@ -358,6 +403,47 @@ class View(LiveCase):
         self.assertIn(f"http://127.0.0.1:{port}/", said)
         self.assertIn(f"ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}", said)
         self.assertEqual((viewer.until, viewer.receive(), viewer.closed)[2], (1001, "loom view has been ended"))
+
+    def test_member_of_a_sweep(self):
+        """What all members share lies in the sweep's folder; the page of one shows all that concerns it, and nothing of the others."""
+        self.loom("sweep", self.write(PIPELINE), "--dir", "all", "--over", "topo.strength=0.1,0.3", "--quiet")
+        member = os.path.join("all", "strength=0.3")
+        child, port = self.view(member)
+        viewer = self.viewer(port)
+        scene = viewer.until(lambda message: message["t"] == "scene" and len(message["streams"]) == 3)
+        self.assertEqual((scene["run"], scene["sweep"], scene["pipeline"]), ("strength=0.3", "all", "test"))
+        self.assertEqual(scene["recording"], {"first": 0, "frames": 3000, "pass": 1000})
+        self.assertEqual(scene["parameters"]["topo"]["strength"], 0.3)
+        series = viewer.until("history")["series"]
+        self.assertEqual((series["sparse"]["passes"], series["topo"]["passes"]), ([1, 2, 3], [1, 2, 3]))
+        weights = viewer.until(lambda message: message["t"] == "weights" and message["name"] == "sparse")
+        self.assertEqual((weights["saved"], weights["seq"], weights["pass"]), (True, 3000, 3))
+        viewer.until("prototypes")
+        self.assertEqual(viewer.until("status")["status"]["state"], "finished")
+        viewer.ask(t="seek", seq=1500, n=64)
+        clip = viewer.until(lambda message: message["t"] == "clip" and message["seq"] == 1500)
+        with h5py.File(self.path("all", "recordings", "tape.h5"), "r") as shared, \
+                h5py.File(self.path(member, "recordings", "tape.h5"), "r") as own:
+            numpy.testing.assert_array_equal(clip.arrays["window/data"], shared["frames/data"][1500:1564])
+            numpy.testing.assert_array_equal(clip.arrays["sparse/index"], shared["codes/index"][1500:1564])
+            numpy.testing.assert_array_equal(clip.arrays["topo/data"], own["activations/data"][1500:1564])
+        self.stop(child)
+
+    def test_member_of_a_sweep_that_goes_on(self):
+        child = self.start(program("loom"), "sweep", self.write(PIPELINE, passes=4000), "--dir", "all", "--over", "topo.strength=0.1,0.3",
+                           "--quiet", *SLOW)
+        self.wait_for(self.path("all", "strength=0.1", "sockets", "topo.tap"))
+        self.wait_for(self.path("all", "sockets", "sparse.tap"))
+        view, port = self.view(os.path.join("all", "strength=0.1"))
+        viewer = self.viewer(port)
+        clip = viewer.until(lambda message: message["t"] == "clip" and {"window/data", "sparse/index", "topo/data"} <= set(message.arrays))
+        self.stop(view)
+        child.send_signal(signal.SIGINT)
+        self.finish(child, 130)
+        with h5py.File(self.path("all", "strength=0.1", "recordings", "tape.h5"), "r") as own:
+            rows = slice(clip["seq"], clip["seq"] + clip["n"])
+            recorded = own["activations/data"][rows]
+            numpy.testing.assert_array_equal(clip.arrays["topo/data"][: len(recorded)], recorded)
 
     def test_whatever_is_missing_or_damaged(self):
         self.recorded().close()
@@ -702,7 +788,10 @@ class Safety(LiveCase):
         time.sleep(1)
         self.assertEqual(http(port, "/")[0], 403)
         said = self.finish(child)
-        self.assertRegex(said, rf"http://{re.escape(socket.gethostname())}:{port}/\?token=[0-9a-f]{{32}}\n")
+        found = re.search(rf"http://{re.escape(socket.gethostname())}:{port}/\?token=([0-9a-f]{{32}})\n", said)
+        self.assertIsNotNone(found, said)
+        self.assertIn(f"plain HTTP, also for the token; where you do not trust the network, first run there: ssh -L {port}:127.0.0.1:"
+                      f"{port} {socket.gethostname()}, and open http://127.0.0.1:{port}/?token={found.group(1)}", said)
 
     def test_pages_that_send_rubbish(self):
         child, port = self.view()

@@ -150,6 +150,20 @@ class TestLooking(LoomTest):
         self.assertIn("exit code 3: a riddle", err)
         self.assertEqual(found[-1], "bad.yaml: 30 errors")
 
+    def test_validate_reads_addresses(self):
+        """With the function of the stage that serves there."""
+        self.write("live.yaml", PIPELINE + "  page: {stage: render, tap: [layer], live: 127.0.0.1}\n")
+        err = self.loom("validate", "live.yaml", code=64)[1]
+        self.assertRegex(err, r"live.yaml:\d+:\d+: 'live': '127.0.0.1' is no address; give ADDRESS:PORT in numbers")
+        self.assertIn("live.yaml: 1 error", err)
+        self.write("live.yaml", PIPELINE + "  page: {stage: render, tap: [layer]}\n")
+        for address in ("8090", "127.0.0.1:8090", "[::1]:0", "localhost:8090", "0.0.0.0:65535", ""):
+            self.loom("validate", "live.yaml", "--set", "page.live=" + address)
+        for address in ("65536", "::1:80", "host:80", "127.0.0.1:80x", ":", "[1, 2]"):
+            self.assertIn("'live'", self.loom("validate", "live.yaml", "--set", "page.live=" + address, code=64)[1])
+            self.loom("run", "live.yaml", "--set", "page.live=" + address, code=64)
+        self.assertFalse(os.path.exists(self.path("runs")), "nothing is made of what cannot be run")
+
     def test_validate_finds_circles(self):
         self.write("ring.yaml", "name: ring\nstages:\n  a: {stage: fakelayer, in: b}\n"
                                 "  b: {stage: fakelayer, in: c}\n  c: {stage: fakelayer, in: a}\n")

@@ -250,6 +250,51 @@ class Live(PageCase):
                 for name in names:
                     numpy.testing.assert_array_equal(tape[name][:frames], other[name][: len(tape[name])], name)
 
+    def standing(self):
+        """How the run stands, by the page's head."""
+        return browser.js("return document.querySelector('#mode').textContent")
+
+    def wait_standing(self, word):
+        self.wait(f"the word {word}", lambda: self.standing() == word)
+
+    def check_ended(self, how):
+        """The page says how the run has ended and why the server closed, also when it has tried to connect again."""
+        said = "return document.querySelector('#lost-text').textContent"
+        self.wait_standing(how)
+        self.assertFalse(browser.js("return document.querySelector('#lost').hidden"))
+        self.assertIn(f"The server closed the connection: the run was {how}; look on with: loom view ", browser.js(said))
+        self.assertEqual(browser.js("return [...document.querySelectorAll('#stages .state')].filter((s) => s.textContent !== arguments[0])"
+                                    ".length", how), 0, "no stage goes on")
+        browser.js("loom.waits = 0; const state = loom.connection.onState; loom.connection.onState = (now) => {"
+                   "if (now.state === 'connecting') loom.waits++; state(now); }; document.querySelector('#retry').click()")
+        self.wait_js("another try", "loom.waits > 0 && document.querySelector('#connection').textContent.startsWith('reconnecting')")
+        self.assertIn(f"The server closed the connection: the run was {how}; look on with: loom view ", browser.js(said))
+        self.assertEqual(self.standing(), how)
+
+    def test_says_what_it_is_and_how_it_stands(self):
+        run, address = self.start_run()
+        self.look(address)
+        self.wait_standing("running")
+        self.assertEqual(browser.js("return document.querySelector('#name').textContent"), "run")
+        self.assertEqual(browser.js("return document.querySelector('#pipeline').textContent"), "pipeline page")
+        self.assertEqual(browser.js("return document.querySelector('#name').title"), os.path.realpath(self.path("run")))
+        os.kill(self.stage_pid(run, "maps"), signal.SIGKILL)
+        self.wait_standing("connection lost")
+        self.assertIn("There is no connection", browser.js("return document.querySelector('#lost').innerText"))
+        self.look(self.view("run"))
+        self.wait_standing("running")
+        run.send_signal(signal.SIGTSTP)
+        self.wait_standing("paused")
+        run.send_signal(signal.SIGCONT)
+        self.wait_standing("running")
+        browser.js("loom.store.heard -= 3600e3; loom.store.takeStatus = () => {}")  # the launcher tells nothing any more
+        self.wait_standing("silent")
+        self.look(browser.js("return window.location.href"))
+        run.send_signal(signal.SIGINT)
+        self.finish(run, 130)
+        self.wait_standing("stopped")
+        self.assertTrue(browser.js("return document.querySelector('#lost').hidden"), "loom view goes on")
+
     def test_shows_a_run_and_holds_nobody_up(self):
         run, address = self.start_run()
         self.look(address)
@@ -274,7 +319,7 @@ class Live(PageCase):
         run.send_signal(signal.SIGINT)
         self.finish(run, 130)
         self.wait_js("that the server has gone", "document.querySelector('#connection').textContent.startsWith('reconnecting')")
-        self.assertFalse(browser.js("return document.querySelector('#lost').hidden"))
+        self.check_ended("stopped")
         with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
             for frame in shown:
                 self.check_frame(frame, tape)
@@ -292,6 +337,77 @@ class Recording(PageCase):
         self.wait_js("a picture", "document.body.dataset.seq !== undefined")
         self.tape = h5py.File(self.path("run", "recordings", "tape.h5"), "r")
         self.addCleanup(self.tape.close)
+
+    def test_says_of_when_the_weights_are(self):
+        self.assertEqual(browser.js("return document.querySelector('#mode').textContent"), "finished, seen as recorded")
+        title = "document.querySelector('canvas[data-stream={}][data-what={}]')?.closest('figure').querySelector('.title').textContent"
+        self.wait_js("weights", title.format("sparse", "weights") + " === 'Weights, as saved after pass 3'")
+        self.wait_js("prototypes", title.format("topo", "prototypes") + " === 'Prototypes, as saved after pass 3'")
+        for part, note in ((".frames", "Reconstruction and error"), (".codes", "Drives"), (".activations", "Coverage")):
+            self.wait_js(note, "document.querySelector(arguments[0])?.textContent === arguments[1]", part + " .dated-note",
+                         note + " with the weights as saved after pass 3")
+        browser.js("loom.openUnit('sparse', 3)")
+        self.check_unit("sparse", 3)
+        self.assertIn("as saved after pass 3", browser.js("return document.querySelector('#unit dl').textContent"))
+        said = browser.driver.execute_async_script("""const done = arguments[0];
+            import('/weights.js').then(({ageOf}) => done([[null, 5, true], [{saved: false, seq: 7}, 5, false], [{saved: false, seq: 7}, 5, true],
+              [{saved: true, seq: 0}, 5, false], [{saved: true, seq: 12}, 5, false], [{saved: true, seq: 12}, 0, false]]
+              .map((one) => ageOf(...one))));""")
+        self.assertEqual(said, ["", "", "as they are now", "as initialised", "as saved after frame 12, in pass 3", "as saved after frame 12"])
+        self.assertEqual(browser.complaints(), [])
+
+    def test_a_unit_that_is_not_there_is_said(self):
+        for name, said in (("sparse/99999", "there is no such unit; sparse has units 0 to 119."),
+                           ("tipo/3", "there is no such layer; there are sparse, topo."), ("window/3", "window is no layer: it has no units."),
+                           ("tape/3", "tape was not recorded."), ("sparse/3x", "this names no unit; the form is #LAYER/NUMBER"),
+                           ("%zz/1", "there is no such layer; there are sparse, topo.")):
+            browser.js("window.location.hash = arguments[0]", name)
+            self.wait_js(name, "document.querySelector('#no-unit').textContent.startsWith(arguments[0])", f"#{name}: {said}")
+            self.assertFalse(browser.js("return document.querySelector('#no-unit').hidden"))
+            self.assertTrue(browser.js("return document.querySelector('#unit').hidden"))
+        browser.save(self.shot("no-unit"))
+        browser.js("window.location.hash = 'sparse/5'")
+        self.check_unit("sparse", 5)
+        self.assertTrue(browser.js("return document.querySelector('#no-unit').hidden"))
+        browser.driver.get("about:blank")
+        browser.driver.get(self.url + "#sparse/120")  # also in the address that the page is opened with
+        self.wait_js("a sentence", "document.querySelector('#no-unit').textContent.startsWith('#sparse/120: there is no such unit')")
+        self.assertEqual(browser.complaints(), [])
+
+    def test_curves_of_several_layers_can_be_told_apart(self):
+        """Each metric has a chart of its own; a layer has one colour in all of them, and is seen where it lies on another one."""
+        browser.js("""loom.store.scene.parameters.slow = {};
+            for (let pass = 1; pass <= 8; pass++) {
+              for (const name of ['topo', 'slow']) {
+                loom.take({head: {t: 'metrics', name, pass: pass + 3, values: {interpolation_error: 0.3, participation_ratio: 40}}, arrays: {}});
+              }
+            }""")
+        self.wait_js("two lines", "document.querySelectorAll('[data-metric=participation_ratio]').length === 1 && "
+                     "loom.curves.charts.get('Participation ratio PR').lines.length === 2")
+        charts = browser.js("""return [...loom.curves.charts.values()].map((chart) => ({title: chart.title,
+            lines: chart.lines.map(({name, colour, marker, dash}) => [name, colour, marker, dash.join()]),
+            legend: chart.legend.textContent, cut: chart.legend.scrollWidth > chart.legend.clientWidth + 1}))""")
+        looks = {}
+        for chart in charts:
+            self.assertEqual(len({tuple(line[1:3]) for line in chart["lines"]}), len(chart["lines"]), chart)
+            self.assertFalse(chart["cut"], chart)
+            for name, colour, marker, _ in chart["lines"]:
+                self.assertEqual(looks.setdefault(name, (colour, marker)), (colour, marker), chart)
+        titles = [chart["title"] for chart in charts]
+        self.assertEqual(titles.index("Participation ratio PR"), titles.index("Interpolation error E") + 1)
+        shades = browser.js("""const canvas = document.querySelector('[data-metric=interpolation_error]');
+            const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            const found = {};
+            for (let i = 0; i < data.length; i += 4) {
+              const key = [data[i], data[i + 1], data[i + 2]].map((part) => part.toString(16).padStart(2, '0')).join('');
+              if (data[i + 3] === 255) found['#' + key] = (found['#' + key] ?? 0) + 1;
+            }
+            return found""")
+        colours = {name: browser.js("return getComputedStyle(document.documentElement).getPropertyValue(arguments[0]).trim()", look[0])
+                   for name, look in looks.items()}
+        for name in ("topo", "slow"):
+            self.assertGreater(shades.get(colours[name], 0), 40, f"{name} is hidden: {shades}")
+        browser.save(self.shot("curves"))
 
     def test_seeks_in_the_recording(self):
         slider = browser.js("const s = document.querySelector('[data-do=seek]'); return [s.min, s.max]")
@@ -450,6 +566,7 @@ class Recording(PageCase):
         view.kill()
         view.wait()
         self.wait_js("that it is gone", "document.querySelector('#connection').textContent.startsWith('reconnecting')")
+        self.assertEqual(browser.js("return document.querySelector('#mode').textContent"), "finished, seen as recorded")
         self.assertIn("no connection", browser.js("return document.querySelector('#lost').innerText"))
         self.assertEqual(self.view("run", re.search(r":([0-9]+)/", self.url).group(1)), self.url)
         self.wait_js("the server", "document.querySelector('#connection').textContent === 'connected'")

@@ -18,6 +18,7 @@ struct fields {
     char *layer;
     int rule;
     struct grid grid;
+    char *address;
 };
 
 #define FIELD(member) offsetof(struct fields, member)
@@ -31,6 +32,7 @@ static const struct param table[] = {
     {"layer", PARAM_PATH, FIELD(layer), "", 0, 0, "", "a file", NULL, PARAM_LOCAL},
     {"rule", PARAM_CHOICE, FIELD(rule), "smooth", 0, 0, "", "which", rules, 0},
     {"grid", PARAM_GRID, FIELD(grid), "40x30", 1, 100, "units", "shape", NULL, PARAM_REQUIRED},
+    {"address", PARAM_ADDRESS, FIELD(address), "", 0, 0, "", "where", NULL, PARAM_LOCAL},
     {.name = NULL},
 };
 
@@ -59,6 +61,7 @@ static void test_defaults_fill_every_field(void **state)
     assert_int_equal(fields->rule, 1);
     assert_int_equal(fields->grid.x, 40);
     assert_int_equal(fields->grid.y, 30);
+    assert_string_equal(fields->address, "");
 }
 
 static void test_set_refuses_what_does_not_fit(void **state)
@@ -82,6 +85,9 @@ static void test_set_refuses_what_does_not_fit(void **state)
         {"grid", "0x3"},
         {"grid", "101x3"},
         {"grid", "40,30"},
+        {"address", "127.0.0.1"},
+        {"address", "127.0.0.1:65536"},
+        {"address", "somewhere:80"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const struct param *param = params_find(table, bad[i][0]);
@@ -93,9 +99,10 @@ static void test_set_refuses_what_does_not_fit(void **state)
 
 static void test_format_reads_back(void **state)
 {
-    const char *const values[][2] = {{"count", "64"},    {"learning_rate", "0.333333333333"},
-                                     {"frozen", "true"}, {"layer", "a b/c.h5"},
-                                     {"rule", "topo"},   {"grid", "7x9"}};
+    const char *const values[][2] = {{"count", "64"},        {"learning_rate", "0.333333333333"},
+                                     {"frozen", "true"},     {"layer", "a b/c.h5"},
+                                     {"rule", "topo"},       {"grid", "7x9"},
+                                     {"address", "[::1]:80"}};
     char text[64], again[64];
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         const struct param *param = params_find(table, values[i][0]);
@@ -126,13 +133,10 @@ static void test_json_names_everything(void **state)
     FILE *out = open_memstream(&text, &size);
     params_write_json(table, out);
     fclose(out);
-    const char *const parts[] = {"\"name\":\"count\"",
-                                 "\"type\":\"grid\"",
-                                 "\"default\":\"0.02\"",
-                                 "\\\"it\\\"",
-                                 "\"choices\":[\"topo\",\"smooth\"]",
-                                 "\"required\":true",
-                                 "\"local\":true"};
+    const char *const parts[] = {"\"name\":\"count\"",   "\"type\":\"grid\"",
+                                 "\"type\":\"address\"", "\"default\":\"0.02\"",
+                                 "\\\"it\\\"",           "\"choices\":[\"topo\",\"smooth\"]",
+                                 "\"required\":true",    "\"local\":true"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         assert_non_null(strstr(text, parts[i]));
     }

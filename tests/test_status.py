@@ -17,7 +17,7 @@ MAPS = "  maps:   {{stage: render, tap: [window, sparse, topo]}}\n"
 SHARES = ("computing", "waiting_input", "waiting_output")
 STAGE_KEYS = {"name", "kind", "member", "state", "frame", "frames", "pass", "passes", "rate", *SHARES, "cpu", "queue", "restarts",
               "silent_s", "metrics"}
-KEYS = {"v", "time", "run", "state", "elapsed_s", "processors", "busy", "stages", "limits", "sentence"}
+KEYS = {"v", "time", "run", "state", "ending", "host", "elapsed_s", "processors", "busy", "stages", "limits", "sentence"}
 LONG = ("--set", "window.passes=1000000")  # goes on until it is stopped
 
 

@@ -179,6 +179,30 @@ class Members(Sweeps):
         self.assertEqual(self.files("sweep"), before, "the same again")
         self.assertEqual(self.files("sweep.1"), before, "and the old one is kept")
 
+    def test_what_all_share_is_found_from_a_member(self):
+        """Its frames and codes lie in the sweep's recording, its activations in its own: drawn, they are those of the run alone."""
+        self.sweep("sweep", "--over", "topo.strength=0.1,0.3")
+        member = os.path.join("sweep", "strength=0.3")
+        with h5py.File(self.path(member, "recordings", "tape.h5"), "r") as own:
+            self.assertEqual(sorted(name for name in own if name in ("frames", "codes", "activations")), ["activations"])
+        alone = os.path.join("alone", "strength=0.3")  # of one name, so that titles are alike
+        self.loom("run", self.path(member, "pipeline.yaml"), "--dir", alone, "--quiet")
+        for what, *more in (("animation", "--frames", "1990..2020"), ("animation",), ("tapestry",), ("window",)):
+            for run, out in ((member, "member.png"), (alone, "alone.png")):
+                said = self.loom("draw", what, run, *more, "-o", out, "--force")
+                self.assertNotIn("without", said)
+            with open(self.path("member.png"), "rb") as one, open(self.path("alone.png"), "rb") as other:
+                self.assertEqual(one.read(), other.read(), what)
+        os.remove(self.path(member, "recordings", "tape.h5"))  # only what all share was recorded
+        self.assertIn("without io", self.loom("draw", "animation", member, "-o", "rest.png"))
+        shutil.rmtree(self.path("sweep", "recordings"))
+        self.assertIn("has no recording", self.loom("draw", "animation", member, "-o", "none.png", code=65))
+
+    def test_a_page_that_all_share_is_not_served_by_those_who_draw(self):
+        self.sweep("sweep", "--over", "topo.strength=0.1,0.3", "--set", "maps.live=127.0.0.1:0", text=PIPELINE + MAPS)
+        for member in self.members("sweep"):
+            self.assertTrue(os.path.exists(self.path("sweep", member, "pictures", "topo.png")))
+
     def test_sparse_layer_or_generator_of_its_own(self):
         for over, shared in (("sparse.seed=2,7", ["recordings/tape.h5"]), ("window.seed=1,4", [])):
             name, values = over.split("=")

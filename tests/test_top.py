@@ -13,6 +13,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -24,7 +25,7 @@ from loom_case import Case, PATIENCE, PIPELINE, program
 LONG = ("--set", "window.passes=1000000", "--set", "window.rate=5000")
 ENTER, LEAVE = "\033[?1049h", "\033[?1049l"
 CONTROL = re.compile("\033\\[[0-9;?]*[A-Za-z]")
-TOP_KEYS = {"v", "time", "run", "state", "elapsed_s", "processors", "busy", "stages", "limits", "sentence", "folder"}
+TOP_KEYS = {"v", "time", "run", "state", "ending", "host", "elapsed_s", "processors", "busy", "stages", "limits", "sentence", "folder"}
 
 
 def stamp(age_s=0):
@@ -174,10 +175,34 @@ class Top(Case):
             "made  running  1:15  4 processors, 50 % busy  runs/made",
             "sparse limits the run.",
             "",
-            "stage   state            pass    done   frames/s  computes    awaits input  awaits room  queue                  restarts",
-            "window  running           1/2    50 %      1,234  ######  97  ......   2    ......   1   7 in, 50 % held",
-            "sparse  running           1/2    50 %      1,234  ######  97  ......   2    ......   1   7 in, 50 % held               3",
+            "stage   state    pass  done   frames/s  computes    awaits input  awaits room    queue    held  restarts",
+            "window  running   1/2  50 %      1,234  ######  97  ......   2    ......   1         7    50 %",
+            "sparse  running   1/2  50 %      1,234  ######  97  ......   2    ......   1         7    50 %         3",
         ])
+
+    def test_columns_that_fit_are_shown(self):
+        """In every width, a column that is left out would not have fitted beside those of more worth."""
+        worth = ["stage", "frames/s", "pass", "computes", "state", "awaits input", "awaits room", "queue", "done", "held", "restarts"]
+        self.make_run(stages=[stage("window", state="restarting"), stage("sparse", restarts=3, **{"pass": 20, "passes": 20})], sentence="sparse")
+
+        def columns(width):
+            head = self.top("--once", "runs/made", COLUMNS=str(width), LC_ALL="C")[0].splitlines()[3]
+            self.assertLessEqual(len(head), width)
+            return {title: head.index(title) for title in worth if re.search(r"(^| )" + title + "( |$)", head)}
+
+        self.assertEqual(set(columns(200)), set(worth))
+        widths = {"stage": 6, "state": 10, "pass": 5, "done": 4, "frames/s": 9, "computes": 10, "awaits input": 12, "awaits room": 11,
+                  "queue": 7, "held": 6, "restarts": 8}
+        for width in range(20, 115):
+            fitting, used = [], -2
+            for title in worth:
+                if used + 2 + widths[title] <= width:
+                    fitting.append(title)
+                    used += 2 + widths[title]
+            self.assertEqual(set(columns(width)), set(fitting), width)
+        self.assertIn("queue", columns(100))
+        self.assertIn("held", columns(100))
+        self.assertIn("awaits room", columns(80))
 
     def test_narrow(self):
         self.make_run(stages=[stage("a-stage-of-a-rather-long-name-that-goes-on-and-on"), stage("ω" * 10)],
@@ -253,6 +278,16 @@ class Top(Case):
         self.assertIn("one run at a time", self.top("a", "b", code=64)[1])
         self.assertIn("--interval", self.top("--interval", "0", code=64)[1])
         self.assertIn("--interval", self.top("--interval", "x", code=64)[1])
+
+    def test_another_machine_is_taken_at_its_word(self):
+        """Its clock need not agree with ours, nor do its processes' numbers mean anything here."""
+        for age_s in (-3600, 3600):
+            when = self.make_run(age_s=age_s, host="another-machine")["time"]
+            out, _ = self.top("--once", "runs/made")
+            self.assertIn(f"made  running  1:15  4 processors, 50 % busy  runs/made  (as of {when[11:19]} UTC, on another-machine)", out)
+            self.assertEqual(json.loads(self.top("--once", "--json", "runs/made")[0])["state"], "running")
+            self.make_run(age_s=age_s, host=socket.gethostname())  # ours, also where its clock has been set back
+            self.assertIn("made  killed", self.top("--once", "runs/made", code=69)[0])
 
     def test_killed(self):
         self.make_run(age_s=11)

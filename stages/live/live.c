@@ -172,6 +172,22 @@ static int open_source(struct live *self, const struct live_settings *settings)
     return status < 0 ? status : recorded_new(&self->recorded, &self->scene, self->archive);
 }
 
+static void destroy(struct live **self_p, int code, const char *why)
+{
+    struct live *self = *self_p;
+    server_stop(self->server, code, why);
+    taps_destroy(&self->taps);
+    recorded_destroy(&self->recorded);
+    archive_destroy(&self->archive);
+    if (self->has_scene) {
+        scene_fini(&self->scene);
+    }
+    server_destroy(&self->server);
+    free(self->sweep);
+    free(self);
+    *self_p = NULL;
+}
+
 int live_new(struct live **self_p, const struct live_settings *settings)
 {
     struct live *self = *self_p = calloc(1, sizeof *self);
@@ -197,7 +213,7 @@ int live_new(struct live **self_p, const struct live_settings *settings)
     if (status == 0) {
         say_where(self);
     } else {
-        live_destroy(self_p, "");
+        destroy(self_p, SERVER_GOING_AWAY, "");
     }
     return status;
 }
@@ -232,22 +248,10 @@ const char *live_ending(const struct live *self)
 
 void live_destroy(struct live **self_p, const char *why)
 {
-    struct live *self = *self_p;
-    if (self == NULL) {
-        return;
+    if (*self_p != NULL) {
+        const size_t ending = find_ending(*self_p);
+        destroy(self_p, ending < N_ENDINGS ? endings[ending].code : SERVER_GOING_AWAY, why);
     }
-    const size_t ending = find_ending(self);
-    server_stop(self->server, ending < N_ENDINGS ? endings[ending].code : SERVER_GOING_AWAY, why);
-    taps_destroy(&self->taps);
-    recorded_destroy(&self->recorded);
-    archive_destroy(&self->archive);
-    if (self->has_scene) {
-        scene_fini(&self->scene);
-    }
-    server_destroy(&self->server);
-    free(self->sweep);
-    free(self);
-    *self_p = NULL;
 }
 
 const char *live_run(const struct live *self)

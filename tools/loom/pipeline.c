@@ -86,8 +86,9 @@ struct entry *pipeline_find(const struct pipeline *self, const char *name)
 /* The value of a --set: [a, b] is a list, commas make a list of names, anything else is text as it stands. */
 static struct node *set_value(struct reader *self, struct place place, const char *key, const char *text)
 {
-    if (*text == '[') {
-        return yaml_tree_parse(self->arena, self->diagnostics, place, text, strlen(text));
+    size_t length = strlen(text);
+    if (*text == '[' && text[length - 1] == ']') { /* [::1]:8090 is none */
+        return yaml_tree_parse(self->arena, self->diagnostics, place, text, length);
     }
     if (strcmp(key, "in") != 0 && strcmp(key, "tap") != 0) {
         return yaml_tree_scalar(self->arena, place, text);

@@ -266,7 +266,8 @@ void view_head(struct screen *screen, const struct watched *watched)
     }
     screen_format(screen, "  %s", watched->folder);
     if (watched_goes_on(watched) && watched->elsewhere) { /* by a clock that need not agree with ours */
-        screen_format(screen, "  (as of %.19s UTC by the clock of %s)", json_text_of(status, "time"),
+        const char *clock = strchr(json_text_of(status, "time"), 'T');
+        screen_format(screen, "  (as of %.8s UTC, on %s)", clock ? clock + 1 : "",
                       json_text_of(status, "host"));
     } else if (old || strcmp(watched->state, "killed") == 0) {
         screen_format(screen, "  (as of %s ago)", time_text(text, watched->age_s));
