@@ -253,15 +253,16 @@ static void ink_part(struct ink *ink, double x0, double y0, double x1, double y1
         ink_line(ink, x0, y0, x1, y1, LINE);
         return;
     }
-    double begin = -fmod(*along, period); /* of a pattern, seen from x0, y0 */
-    for (; begin < length; begin += period) {
-        for (size_t i = 0; i < 4; i += 2) {
-            const double from = begin + (i == 0 ? 0 : pattern[0] + pattern[1]), to = from + pattern[i];
-            const double a = fmax(from, 0), b = fmin(to, length);
-            if (a <= b && length > 0) {
-                ink_line(ink, x0 + (x1 - x0) * a / length, y0 + (y1 - y0) * a / length,
-                         x0 + (x1 - x0) * b / length, y0 + (y1 - y0) * b / length, LINE);
-            }
+    const double begin = -fmod(*along, period); /* of the first pattern, seen from x0, y0 */
+    const long halves = 2 * (long)ceil((length - begin) / period);
+    for (long i = 0; i < halves && length > 0; i++) {
+        const bool second = i % 2 == 1;
+        const long before = i / 2; /* patterns */
+        const double from = begin + (double)before * period + (second ? pattern[0] + pattern[1] : 0);
+        const double a = fmax(from, 0), b = fmin(from + pattern[second ? 2 : 0], length);
+        if (a <= b) {
+            ink_line(ink, x0 + (x1 - x0) * a / length, y0 + (y1 - y0) * a / length,
+                     x0 + (x1 - x0) * b / length, y0 + (y1 - y0) * b / length, LINE);
         }
     }
     *along += length;

@@ -110,12 +110,8 @@ done:
 
 int shown_read_any(struct shown *self, const char *folder, const char *file)
 {
-    int status = shown_read(self, folder, file, true);
-    if (status == LOOM_OK && self->weights.data == NULL) {
-        shown_fini(self);
-        status = shown_read(self, folder, file, false);
-    }
-    return status;
+    const int status = shown_read(self, folder, file, true);
+    return status == LOOM_OK && self->weights.data == NULL ? shown_read(self, folder, file, false) : status;
 }
 
 bool shown_is_other(const char *folder, const char *file)
