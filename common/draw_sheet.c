@@ -7,8 +7,8 @@
 
 #define SHEET_SIDE 1200    /* pixels of the largest map of a sheet of one column */
 #define SHEET_BEYOND 0.005 /* share of the numbers that may lie beyond either end of the grey scale */
-#define LINE_BYTES 320
-#define SHEET_BINS 4096 /* in which these ends are looked for */
+#define LINE_BYTES 320     /* of a line below a map's title */
+#define SHEET_BINS 4096    /* in which these ends are looked for */
 
 /* Sizes in pixels of a sheet's parts. */
 struct sheet_page {

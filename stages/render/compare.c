@@ -278,7 +278,7 @@ static const char *explain(bool own_scales, bool inputs, bool ranges)
 #define EACH "colours from the 0.5% to the 99.5% quantile of each"
     return !own_scales ? "one scale for all, from the 0.5% to the 99.5% quantile of all numbers" HOMOGENEITY
            : inputs    ? "numbers of weights a unit differ; " EACH HOMOGENEITY
-           : ranges    ? "ranges differ by more than a factor of 3; " EACH HOMOGENEITY
+           : ranges    ? "ranges are too unlike for one scale; " EACH HOMOGENEITY
                        : EACH HOMOGENEITY;
 #undef EACH
 }
