@@ -58,6 +58,14 @@ class Companion(Case):
         self.addCleanup(lambda: (stop.set(), thread.join()))
         return errors
 
+    def first(self, errors):
+        """The Error of a server that is about to end."""
+        end = time.time() + PATIENCE
+        while not errors and time.time() < end:
+            time.sleep(0.05)
+        self.assertTrue(errors, "the server has not ended with an Error")
+        return errors[0]
+
     def router(self, name, answer):
         """A producer of any behaviour: answer(request) gives a reply's parts or None. Gives its endpoint."""
         socket, stop = zmq.Context.instance().socket(zmq.ROUTER), threading.Event()
@@ -349,7 +357,7 @@ class Serving(Companion):
         errors = self.serve(fails, (20, 20), self.endpoint("g"), frames=1000, id="fails")
         said = self.run_pipeline("run", "--set", f"window.from={self.endpoint('g')}", code=65)
         self.assertIn("frame 700 could not be made: ValueError: out of paint", said)
-        self.assertIn("frame 700", str(errors[0]))
+        self.assertIn("frame 700", str(self.first(errors)))
 
     def test_what_is_no_frame(self):
         odd = [(lambda t: noise(t)[:19], ["frame 0", "(19, 20)", "(20, 20)"]),
@@ -375,10 +383,7 @@ class Serving(Companion):
         """Serve an iterable to a reader that wants all of it, and raise what the server ends with."""
         errors = self.serve(iterable, (20, 20), self.endpoint("drained"), **settings)
         self.assertFails(65, [], list, loom.stream(self.endpoint("drained")))
-        end = time.time() + PATIENCE
-        while not errors and time.time() < end:
-            time.sleep(0.05)
-        raise errors[0]
+        raise self.first(errors)
 
 
 class Rubbish(Companion):

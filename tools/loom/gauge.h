@@ -51,6 +51,7 @@ struct gauge {
     struct log_queue queue; /* newest; UINT64_MAX where it does not tell */
     struct spent spent;     /* since the beginning */
     int64_t shares_ms;      /* when the newest shares came; 0: never */
+    int64_t shown_ms;       /* when a line of its passes was shown; 0: never */
     int64_t heard_ms;       /* when it last told anything, or was started; 0: never */
     int restarts;           /* in all */
 

@@ -12,6 +12,7 @@
 #include "log.h"
 
 #define REDRAW_MS 100
+#define PASS_MS 1000
 #define BAR 16 /* characters */
 #define LINE_BYTES 512
 
@@ -79,20 +80,33 @@ static void write_line(char line[LINE_BYTES], const struct gauge *gauge, int wid
              left);
 }
 
+int display_begin(struct display *self)
+{
+    return outlet_open(&self->outlet);
+}
+
+void display_end(struct display *self)
+{
+    self->lines = 0;
+    outlet_close(&self->outlet);
+}
+
 void display_clear(struct display *self)
 {
     if (self->lines) {
-        printf("\033[%zuA\r\033[J", self->lines);
+        fprintf(self->outlet.out, "\033[%zuA\r\033[J", self->lines);
+        fflush(self->outlet.out);
     }
     self->lines = 0;
-    fflush(stdout);
 }
 
 void display_draw(struct display *self, bool now)
 {
     struct winsize window = {0};
     int64_t ms = clock_ms();
-    if (self->form != DISPLAY_LIVE || (!now && ms - self->drawn_ms < REDRAW_MS)) {
+    FILE *out = self->outlet.out;
+    outlet_drain(&self->outlet);
+    if (self->form != DISPLAY_LIVE || self->outlet.n_kept || (!now && ms - self->drawn_ms < REDRAW_MS)) {
         return;
     }
     self->drawn_ms = ms;
@@ -104,16 +118,16 @@ void display_draw(struct display *self, bool now)
         width = length > width ? length : width;
     }
     if (self->lines) {
-        printf("\033[%zuA\r", self->lines);
+        fprintf(out, "\033[%zuA\r", self->lines);
     }
     for (size_t i = 0; i < shown; i++) {
         char line[LINE_BYTES];
         write_line(line, self->gauges[i], width);
-        printf("%.*s\033[K\n", columns, line);
+        fprintf(out, "%.*s\033[K\n", columns, line);
     }
-    printf("\033[J");
+    fputs("\033[J", out);
     self->lines = shown;
-    fflush(stdout);
+    fflush(out);
 }
 
 static void show_message(struct display *self, const char *stage, const struct event *event)
@@ -125,33 +139,52 @@ static void show_message(struct display *self, const char *stage, const struct e
     if (self->form == DISPLAY_LIVE) {
         display_clear(self);
     }
-    fprintf(stderr, "%s: %s", stage, levels[event->level]);
-    log_plain_text(stderr, event->message);
-    fputc('\n', stderr);
+    FILE *out = self->form == DISPLAY_LIVE && isatty(STDERR_FILENO) ? self->outlet.out : stderr;
+    fprintf(out, "%s: %s", stage, levels[event->level]);
+    log_plain_text(out, event->message);
+    fputc('\n', out);
+    fflush(out);
     if (self->form == DISPLAY_LIVE) {
         display_draw(self, true);
     }
 }
 
-void display_event(struct display *self, const struct gauge *gauge, const struct event *event)
+/* A line for a pass that has ended; the last is always shown. */
+static void show_pass(struct display *self, struct gauge *gauge)
+{
+    char figures[256];
+    int64_t ms = clock_ms();
+    if (gauge->shown_ms && ms - gauge->shown_ms < PASS_MS && gauge->pass != gauge->passes) {
+        return;
+    }
+    gauge->shown_ms = ms;
+    write_figures(figures, sizeof figures, gauge, ", ");
+    fprintf(self->outlet.out, "%s: %s\n", gauge->name, figures);
+    fflush(self->outlet.out);
+}
+
+/* Whoever asked for JSON wants every line, and is waited for. */
+static void show_json(const struct gauge *gauge, const struct event *event)
+{
+    if (gauge && gauge->member && *event->line == '{') {
+        fputs("{\"member\":", stdout);
+        log_json_string(stdout, gauge->member);
+        printf(",%s\n", event->line + 1);
+    } else {
+        puts(event->line);
+    }
+    fflush(stdout);
+}
+
+void display_event(struct display *self, struct gauge *gauge, const struct event *event)
 {
     bool own = !gauge; /* the launcher's own messages are shown at any level */
     if (self->form == DISPLAY_JSON) {
-        if (gauge && gauge->member && *event->line == '{') {
-            fputs("{\"member\":", stdout);
-            log_json_string(stdout, gauge->member);
-            printf(",%s\n", event->line + 1);
-        } else {
-            puts(event->line);
-        }
-        fflush(stdout);
+        show_json(gauge, event);
     } else if (event->kind == EVENT_LOG && (own || event->level != EVENT_INFO)) {
         show_message(self, own ? "loom" : gauge->name, event);
     } else if (gauge && event->kind == EVENT_PASS && self->form == DISPLAY_PLAIN) {
-        char figures[256];
-        write_figures(figures, sizeof figures, gauge, ", ");
-        printf("%s: %s\n", gauge->name, figures);
-        fflush(stdout);
+        show_pass(self, gauge);
     }
     display_draw(self, false);
 }

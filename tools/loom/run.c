@@ -238,7 +238,10 @@ static int run_stages(struct run *run)
     status_init(&telemetry, &run->arena, run->folder.path, run->pipeline.name, run->began_ms);
     telemetry.gauges = display.gauges;
     telemetry.n = display.n;
-    int status = journal_open(&journal, run->folder.path);
+    int status = display_begin(&display);
+    if (!status) {
+        status = journal_open(&journal, run->folder.path);
+    }
     if (!status) {
         status = supervise(&outcome, run->processes, run->n, &options, &journal, &display);
     }
@@ -251,9 +254,11 @@ static int run_stages(struct run *run)
     if (status) {
         int code = complain(status);
         tell_end(run, &telemetry, &outcome, status);
+        display_end(&display);
         return code;
     }
     tell_end(run, &telemetry, &outcome, 0);
+    display_end(&display);
     if (outcome.finished && display.form != DISPLAY_JSON && display.form != DISPLAY_QUIET) {
         print_summary(run);
     }

@@ -625,7 +625,6 @@ int supervise(struct outcome *outcome, struct process *processes, size_t n,
         loop(&self, fds);
         conclude(&self);
         display_draw(display, true);
-        display->lines = 0; /* the last figures stay on the terminal */
     }
     if (self.signals >= 0) {
         close(self.signals);

@@ -277,7 +277,12 @@ static int watch(struct sweep *self, struct outcome *outcome, struct process *pr
         self->telemetry.gauges = display.gauges;
         self->telemetry.n = display.n;
     }
-    return supervise(outcome, processes, n, &options, &self->journal, &display);
+    int status = display_begin(&display);
+    if (!status) {
+        status = supervise(outcome, processes, n, &options, &self->journal, &display);
+        display_end(&display);
+    }
+    return status;
 }
 
 static struct member *find_member(struct sweep *self, const struct instance *instance)

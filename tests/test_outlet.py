@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+"""What a run says, and that nobody need read it: a terminal, pipe or socket that takes nothing holds no stage up.
+
+    tests/test_outlet.py FOLDER_OF_PROGRAMS [unittest arguments]"""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import termios
+import time
+import unittest
+
+from loom_case import Case, PATIENCE, PIPELINE, program
+
+LONG = ("--set", "window.passes=1000000")  # goes on until it is stopped
+
+
+class Outlet(Case):
+    def launch(self, *arguments, **options):
+        child = subprocess.Popen([program("loom"), "run", self.write(PIPELINE), "--dir", "run", *arguments], cwd=self.folder,
+                                 stderr=subprocess.PIPE, text=True, **options)
+        self.children.append(child)
+        return child
+
+    def ends(self, launcher, code=0):
+        _, complaints = launcher.communicate(timeout=PATIENCE)
+        self.assertEqual(launcher.returncode, code, complaints)
+
+    def status(self):
+        try:
+            with open(self.path("run", "status.json"), encoding="utf-8") as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return None
+
+    def wait_for(self, condition):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            status = self.status()
+            if status and condition(status):
+                return status
+            time.sleep(0.05)
+        self.fail(f"not seen; the last status: {status}")
+
+    def frames(self, status):
+        return min(stage["frame"] or 0 for stage in status["stages"])
+
+    def fill(self, descriptor):
+        """Until nothing more is taken. Returns how many bytes."""
+        flags, n = fcntl.fcntl(descriptor, fcntl.F_GETFL), 0
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        for size in (4096, 1):
+            try:
+                while True:
+                    n += os.write(descriptor, b"." * size)
+            except BlockingIOError:
+                pass
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+        return n
+
+    def read_all(self, descriptor):
+        text = b""
+        try:
+            while part := os.read(descriptor, 65536):
+                text += part
+        except OSError:  # a terminal whose other side has gone
+            pass
+        return text
+
+    def runs_to_its_end_unread(self, reader, writer):
+        junk = self.fill(writer)
+        launcher = self.launch(stdout=writer)
+        os.close(writer)
+        self.wait_for(lambda status: status["state"] == "finished")
+        self.assertIsNone(launcher.poll(), "it says how it ended before it ends")
+        said = self.read_all(reader)[junk:].decode()
+        self.ends(launcher)
+        for stage in ("sparse", "topo"):
+            self.assertIn(f"{stage}: pass 3/3", said)
+        self.assertIn("'test' has finished", said)
+
+    def test_pipe(self):
+        self.runs_to_its_end_unread(*os.pipe())
+
+    def test_socket(self):
+        ends = socket.socketpair()
+        self.runs_to_its_end_unread(*(end.detach() for end in ends))
+
+    def test_terminal(self):
+        """Live lines, on a terminal stopped as by Ctrl-S."""
+        master, slave = pty.openpty()
+        launcher = self.launch(*LONG, stdout=slave, env=dict(os.environ, TERM="xterm"))
+        self.wait_for(lambda status: self.frames(status) > 0)
+        self.assertIn(b"pass", os.read(master, 65536))
+        termios.tcflow(slave, termios.TCOOFF)
+        before = self.frames(self.wait_for(lambda status: True))
+        since = time.monotonic()
+        while time.monotonic() < since + 5:  # many more drawings than would be taken
+            time.sleep(0.1)
+        after = self.wait_for(lambda status: status["elapsed_s"] > 5)
+        self.assertGreater(self.frames(after), before)
+        termios.tcflow(slave, termios.TCOON)
+        launcher.send_signal(signal.SIGINT)
+        os.close(slave)
+        said = self.read_all(master)
+        self.ends(launcher, 130)
+        self.assertIn(b"stopped", said)
+
+    def test_reader_that_goes_away(self):
+        reader, writer = os.pipe()
+        launcher = self.launch(stdout=writer)
+        os.close(writer)
+        os.close(reader)
+        self.ends(launcher)
+        self.assertEqual(self.status()["state"], "finished")
+
+    def test_a_line_a_second(self):
+        launcher = self.launch("--set", "window.passes=400", stdout=subprocess.PIPE)
+        said = self.finish(launcher)
+        lines = [line for line in said.splitlines() if line.startswith("sparse: pass")]
+        seconds = self.status()["elapsed_s"]
+        self.assertLessEqual(len(lines), seconds + 2)
+        self.assertIn("sparse: pass 400/400", lines[-1])
+
+
+if __name__ == "__main__":
+    unittest.main()
