@@ -233,8 +233,12 @@ class Live(PageCase):
         browser.js("document.querySelector('[data-do=past]').click()")
         self.wait_js("its slider", "document.querySelector('[data-do=seek]').min === '0'")
         shown = [self.seek(1234), self.seek(77)]
+        self.wait_js("of when the weights are", "document.querySelector('canvas[data-stream=sparse][data-what=weights]')?."
+                     "closest('figure').querySelector('.title').textContent === 'Weights, as they are now'")
         browser.js("document.querySelector('[data-do=past]').click(); loom.player.toggle()")
         self.wait_js("what comes", "loom.player.range === null && loom.player.clip.seq > 1500")
+        self.wait_js("weights of the same time", "document.querySelector('canvas[data-stream=sparse][data-what=weights]')."
+                     "closest('figure').querySelector('.title').textContent === 'Weights'")
         return shown
 
     def check_same_results(self):
@@ -377,10 +381,9 @@ class Recording(PageCase):
     def test_curves_of_several_layers_can_be_told_apart(self):
         """Each metric has a chart of its own; a layer has one colour in all of them, and is seen where it lies on another one."""
         browser.js("""loom.store.scene.parameters.slow = {};
-            for (let pass = 1; pass <= 8; pass++) {
-              for (const name of ['topo', 'slow']) {
-                loom.take({head: {t: 'metrics', name, pass: pass + 3, values: {interpolation_error: 0.3, participation_ratio: 40}}, arrays: {}});
-              }
+            const values = {interpolation_error: 0.3, participation_ratio: 40, twin: 7};
+            for (let pass = 4; pass <= 44; pass++) { // more than have markers
+              for (const name of ['topo', 'slow']) loom.take({head: {t: 'metrics', name, pass, values}, arrays: {}});
             }""")
         self.wait_js("two lines", "document.querySelectorAll('[data-metric=participation_ratio]').length === 1 && "
                      "loom.curves.charts.get('Participation ratio PR').lines.length === 2")
@@ -395,7 +398,7 @@ class Recording(PageCase):
                 self.assertEqual(looks.setdefault(name, (colour, marker)), (colour, marker), chart)
         titles = [chart["title"] for chart in charts]
         self.assertEqual(titles.index("Participation ratio PR"), titles.index("Interpolation error E") + 1)
-        shades = browser.js("""const canvas = document.querySelector('[data-metric=interpolation_error]');
+        shades = browser.js("""const canvas = document.querySelector('[data-metric=twin]');
             const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
             const found = {};
             for (let i = 0; i < data.length; i += 4) {

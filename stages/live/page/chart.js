@@ -8,7 +8,7 @@ import { savePicture } from "./save.js";
 
 const charts = new Set();
 const LINE = 12; // pixels from one label of an axis to the next, at least
-const MARKED_MAX = 30; // points up to which each has its marker; of more, the last one alone
+const MARKED_MAX = 20; // points up to which each has its marker; of more, the last one alone
 const LOG_FROM = 30; // largest / smallest beyond which an axis of positive numbers is logarithmic
 
 /** Markers: in the legend, and as a path around 0, 0 that reaches about 3 to each side. */
