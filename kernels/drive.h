@@ -15,25 +15,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lists.h"
 #include "set.h"
 #include "vector.h"
 
 #define DRIVE_TILE (8 * VECTOR_FLOATS)  /* units of a tile: their sums fill half of the registers or less */
-#define DRIVE_FRAMES 48                 /* frames of a block at most */
-#define DRIVE_ABREAST 4                 /* frames that drive_again takes at once; divides DRIVE_FRAMES */
+#define DRIVE_FRAMES LISTS_FRAMES       /* frames of a block at most */
 #define DRIVE_CHUNK (6400 / DRIVE_TILE) /* pixels of a tile, 25 KB, that all frames pass over in turn */
 
 /* A block of frames, laid out for drives. */
 struct drive_frames {
     size_t P;
-    size_t n;        /* frames, 1..DRIVE_FRAMES */
-    const float *v;  /* n x P, borrowed */
-    bool dense;      /* most pixels are not 0 */
-    uint32_t *pixel; /* DRIVE_FRAMES x P: of each frame the pixels that are not 0, ascending, ... */
-    float *level;    /* DRIVE_FRAMES x P: ... and their values */
-    uint32_t *start; /* chunks + 1 x DRIVE_FRAMES: where in a frame's list the pixels of each chunk begin */
-    size_t
-        longest[DRIVE_FRAMES / DRIVE_ABREAST]; /* of lists abreast; the others go on as long with values 0 */
+    size_t n;            /* frames, 1..DRIVE_FRAMES */
+    const float *v;      /* n x P, borrowed */
+    bool dense;          /* most pixels are not 0 */
+    struct lists pixels; /* those that are not 0; a level is the pixel's value, a float */
 };
 
 /* Units that have learned while a block is gone through, pixel by pixel, the units side by side. */
@@ -68,5 +64,18 @@ void drive_change_cpu(struct drive_changed *changed, const float *const *row, co
 /* p (n x stride) of the units that have learned, frames `first` to `last`. */
 void drive_again_cpu(float *p, const struct drive_changed *changed, const struct drive_frames *block,
                      size_t first, size_t last, size_t stride);
+
+/* Put the drives sums (LISTS_ABREAST x VECTOR_FLOATS) of the units from place u on in `changed`, in the frames from `start`
+ * on, where they belong in p (n x stride), as far as the frames are among `first` to `last`. */
+static inline void drive_spread(float *p, const float *sums, const struct drive_changed *changed, size_t u,
+                                size_t start, size_t first, size_t last, size_t stride)
+{
+    const size_t units = changed->count - u < VECTOR_FLOATS ? changed->count - u : VECTOR_FLOATS;
+    for (size_t f = start > first ? start : first; f < start + LISTS_ABREAST && f < last; f++) {
+        for (size_t a = 0; a < units; a++) {
+            p[f * stride + changed->unit[u + a]] = sums[(f - start) * VECTOR_FLOATS + a];
+        }
+    }
+}
 
 #endif

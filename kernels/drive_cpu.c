@@ -14,71 +14,43 @@
 #define DENSE_FRAMES 4  /* frames that a dense block computes together */
 #define DENSE_VECTORS 2 /* ... for so many vectors of units */
 
-static size_t chunks(size_t P)
-{
-    return (P + DRIVE_CHUNK - 1) / DRIVE_CHUNK;
-}
-
-/* Pixels of frame f that are not 0. */
-static size_t listed(const struct drive_frames *block, size_t f)
-{
-    return block->start[chunks(block->P) * DRIVE_FRAMES + f];
-}
-
 int drive_init_cpu(struct drive_frames *block, size_t P)
 {
     *block = (struct drive_frames){.P = P};
-    if (!(block->pixel = memory_new(P, DRIVE_FRAMES * sizeof *block->pixel)) ||
-        !(block->level = memory_new(P, DRIVE_FRAMES * sizeof *block->level)) ||
-        !(block->start = memory_new(chunks(P) + 1, DRIVE_FRAMES * sizeof *block->start))) {
-        return KERNEL_ENOMEM;
-    }
-    return KERNEL_OK;
+    return lists_init(&block->pixels, P, DRIVE_CHUNK);
 }
 
 void drive_fini_cpu(struct drive_frames *block)
 {
-    free(block->pixel);
-    free(block->level);
-    free(block->start);
+    lists_fini(&block->pixels);
     *block = (struct drive_frames){0};
+}
+
+/* Where the values of frame f's list begin. */
+static float *levels_of(const struct drive_frames *block, size_t f)
+{
+    return (float *)block->pixels.level + f * block->P;
 }
 
 /* List the pixels of frame f that are not 0. */
 static void list_pixels(struct drive_frames *block, size_t f)
 {
     const size_t P = block->P;
+    struct lists *lists = &block->pixels;
     const float *restrict v = block->v + f * P;
-    uint32_t *restrict pixel = block->pixel + f * P;
-    float *restrict level = block->level + f * P;
+    uint32_t *restrict pixel = lists->place + f * P;
+    float *restrict level = levels_of(block, f);
     size_t count = 0;
-    for (size_t c = 0; c < chunks(P); c++) {
+    for (size_t c = 0; c < lists->chunks; c++) {
         const size_t end = P - c * DRIVE_CHUNK < DRIVE_CHUNK ? P : (c + 1) * DRIVE_CHUNK;
-        block->start[c * DRIVE_FRAMES + f] = (uint32_t)count;
+        lists->start[c * DRIVE_FRAMES + f] = (uint32_t)count;
         for (size_t q = c * DRIVE_CHUNK; q < end; q++) {
             pixel[count] = (uint32_t)q;
             level[count] = v[q];
             count += v[q] > 0;
         }
     }
-    block->start[chunks(P) * DRIVE_FRAMES + f] = (uint32_t)count;
-}
-
-/* Let the lists of DRIVE_ABREAST frames from `first` on go on, with values 0, until all are as long; those after
- * the block's end, too. */
-static void align_lists(struct drive_frames *block, size_t first)
-{
-    const size_t P = block->P;
-    size_t count[DRIVE_ABREAST], longest = 0;
-    for (size_t f = 0; f < DRIVE_ABREAST; f++) {
-        count[f] = first + f < block->n ? listed(block, first + f) : 0;
-        longest = count[f] > longest ? count[f] : longest;
-    }
-    for (size_t f = 0; f < DRIVE_ABREAST; f++) {
-        memset(block->pixel + (first + f) * P + count[f], 0, (longest - count[f]) * sizeof *block->pixel);
-        memset(block->level + (first + f) * P + count[f], 0, (longest - count[f]) * sizeof *block->level);
-    }
-    block->longest[first / DRIVE_ABREAST] = longest;
+    lists->start[lists->chunks * DRIVE_FRAMES + f] = (uint32_t)count;
 }
 
 void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n)
@@ -88,10 +60,10 @@ void drive_prepare_cpu(struct drive_frames *block, const float *v, size_t n)
     block->v = v;
     for (size_t f = 0; f < n; f++) {
         list_pixels(block, f);
-        filled += listed(block, f);
+        filled += lists_count(&block->pixels, f);
     }
-    for (size_t first = 0; first < n; first += DRIVE_ABREAST) {
-        align_lists(block, first);
+    for (size_t first = 0; first < n; first += LISTS_ABREAST) {
+        lists_align(&block->pixels, first, n);
     }
     block->dense = filled / 2 > n * block->P / 3; /* about where the two ways take the same time */
 }
@@ -158,9 +130,9 @@ __attribute__((noinline)) static void walk_tile_fetching(float *p, const float *
 static size_t walk_chunk(float *p, const float *tile, const struct drive_frames *block, size_t f,
                          size_t chunk, size_t width, const float *next)
 {
-    const uint32_t *start = block->start + chunk * DRIVE_FRAMES + f;
-    const uint32_t *pixel = block->pixel + f * block->P + start[0];
-    const float *level = block->level + f * block->P + start[0];
+    const uint32_t *start = block->pixels.start + chunk * DRIVE_FRAMES + f;
+    const uint32_t *pixel = block->pixels.place + f * block->P + start[0];
+    const float *level = levels_of(block, f) + start[0];
     const size_t count = start[DRIVE_FRAMES] - start[0];
     if (width == DRIVE_TILE && next) {
         walk_tile_fetching(p, tile, pixel, level, count, next);
@@ -235,7 +207,7 @@ void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *bloc
     for (size_t f = 0; f < block->n; f++) {
         memset(p + f * stride, 0, width * sizeof *p);
     }
-    for (size_t chunk = 0; chunk < chunks(block->P); chunk++) {
+    for (size_t chunk = 0; chunk < block->pixels.chunks; chunk++) {
         for (size_t f = 0; f < block->n; f++) {
             const float *ahead = next && fetched < lines ? next + fetched * MEMORY_LANES : NULL;
             fetched += walk_chunk(p + f * stride, tile, block, f, chunk, width, ahead);
@@ -294,7 +266,7 @@ void drive_change_cpu(struct drive_changed *changed, const float *const *row, co
     changed->count += k;
 }
 
-/* sums (DRIVE_ABREAST x VECTOR_FLOATS): as many units in as many frames, whose lists lie P apart. */
+/* sums (LISTS_ABREAST x VECTOR_FLOATS): as many units in as many frames, whose lists lie P apart. */
 VECTOR_INLINE void again(float *sums, const float *restrict weights, const uint32_t *restrict pixel,
                          const float *restrict level, size_t count, size_t P, size_t room)
 {
@@ -315,17 +287,12 @@ void drive_again_cpu(float *p, const struct drive_changed *changed, const struct
                      size_t first, size_t last, size_t stride)
 {
     const size_t P = block->P;
-    for (size_t start = first / DRIVE_ABREAST * DRIVE_ABREAST; start < last; start += DRIVE_ABREAST) {
+    for (size_t start = first / LISTS_ABREAST * LISTS_ABREAST; start < last; start += LISTS_ABREAST) {
         for (size_t u = 0; u < changed->count; u += VECTOR_FLOATS) {
-            float sums[DRIVE_ABREAST * VECTOR_FLOATS];
-            const size_t units = changed->count - u < VECTOR_FLOATS ? changed->count - u : VECTOR_FLOATS;
-            again(sums, changed->weights + u, block->pixel + start * P, block->level + start * P,
-                  block->longest[start / DRIVE_ABREAST], P, changed->room);
-            for (size_t f = start > first ? start : first; f < start + DRIVE_ABREAST && f < last; f++) {
-                for (size_t a = 0; a < units; a++) {
-                    p[f * stride + changed->unit[u + a]] = sums[(f - start) * VECTOR_FLOATS + a];
-                }
-            }
+            float sums[LISTS_ABREAST * VECTOR_FLOATS];
+            again(sums, changed->weights + u, block->pixels.place + start * P, levels_of(block, start),
+                  block->pixels.longest[start / LISTS_ABREAST], P, changed->room);
+            drive_spread(p, sums, changed, u, start, first, last, stride);
         }
     }
 }

@@ -7,13 +7,8 @@
 #include <string.h>
 
 #include "lateral.h"
+#include "lateral_box.h"
 #include "vector.h"
-
-/* How many different units lie within radius along an axis, the unit itself included. */
-static size_t reach(size_t radius, size_t side)
-{
-    return radius >= side / 2 ? side : 2 * radius + 1;
-}
 
 /* row: Kx entries with room for `beside` on either side, where the row goes on around the torus. */
 VECTOR_INLINE void wrap(float *row, size_t beside, size_t Kx)
@@ -103,7 +98,8 @@ VECTOR_INLINE void excite(float *c, const float *p, float *work, float gain, siz
 
 void lateral_cpu(float *c, const float *p, float *work, float strength, size_t radius, size_t Kx, size_t Ky)
 {
-    const size_t width = reach(radius, Kx), height = reach(radius, Ky), neighbours = width * height - 1;
+    const size_t width = lateral_reach(radius, Kx), height = lateral_reach(radius, Ky),
+                 neighbours = width * height - 1;
     const float gain = neighbours > 0 ? strength / sqrtf((float)neighbours) : 0;
     if (gain <= 0) {
         memcpy(c, p, Kx * Ky * sizeof *c);

@@ -5,8 +5,9 @@
  * learned, their drives in the rest of the block are computed again. drive.h sees to it that a drive has the
  * same bits either way, so that no result depends on where a block begins or how frames come in calls.
  *
- * Weights lie twice: in rows, where the winners learn, and in tiles, where the drives of a block come from. A row
- * that has learned is stale in its tile until the next block has need of the tile.
+ * Most of those drives serve only to find out who wins. So, where frames are 255ths as pictures are, they are computed
+ * in 16-bit integers, to within a bound, and exactly where that leaves a doubt, and for the winners (screen.h). This changes
+ * no bit of any result either.
  *
  * Threads share out the tiles of a block while the layer learns, and whole blocks when it does not. */
 #include <math.h>
@@ -17,35 +18,48 @@
 #include "drive.h"
 #include "lanes.h"
 #include "lateral.h"
+#include "lateral_box.h"
 #include "memory.h"
+#include "screen.h"
 #include "sparse_body.h"
 #include "subnormal.h"
 #include "team.h"
+#include "weights.h"
 #include "winners.h"
 
 #define PRECISION 1e-10F
 #define LARGE (1 << 20) /* bytes of weights, beyond which they do not stay in the cache of a core */
+#define SETTLED 16      /* exact drives of single units at a time */
+#define REST 64         /* blocks without screening, where it does not pay */
+#define RENEW 1024      /* blocks after which the scale of rounded weights is looked at again */
 
 /* What a thread needs to go through a block. */
 struct desk {
-    struct drive_frames block;
-    float *p;   /* DRIVE_FRAMES x stride: drives of the block */
-    float *c;   /* N: drive after lateral excitation */
-    float *box; /* working memory of lateral_cpu */
-    float *v;   /* padded: the frame; padding stays 0 */
+    const float *frames; /* of the block, n x P, borrowed */
+    size_t n;
+    bool screened;               /* which of the next two holds the block */
+    struct screen_frames screen; /* drives to within a bound */
+    struct drive_frames block;   /* exact drives */
+    float *p;                    /* DRIVE_FRAMES x stride: drives of the block */
+    float *c;                    /* N: drive after lateral excitation */
+    float *box;                  /* working memory of lateral_cpu */
+    float *v;                    /* padded: the frame; padding stays 0 */
+    int32_t *packed;             /* WEIGHTS_ROUNDED or k rows of padded / 2: rounded weights */
+    bool *marked;                /* N: the unit's drive is needed exactly */
+    size_t settled;              /* drives that were, since the block or call began */
 };
 
 struct layer {
     struct sparse_config config;
     size_t N;
     size_t stride; /* N padded, and so that drives of neighbouring frames do not compete for a cache line */
-    size_t padded; /* P padded; padding stays 0 */
-    float *W;      /* N x padded: the weights */
-    float *tiles;  /* the same in tiles: drive.h */
-    bool *stale;   /* N padded: the unit's weights in its tile are old */
-    bool large;    /* the tiles come from beyond the cache of a core */
-    float *sum;    /* N: sum of the unit's weights */
-    float *lowest; /* padded: SPARSE_FLOOR, and 0 for the padding */
+    struct weights weights;
+    bool never, always; /* screened, whether it pays or not: LOOM_SCREEN */
+    size_t rest;        /* blocks from now on that are not screened */
+    size_t screened;    /* blocks that were, since the scale was looked at */
+    struct lateral_box lateral;
+    bool large; /* the tiles of floats come from beyond the cache of a core */
+    float *sum; /* N: sum of the unit's weights */
     struct team *team;
     size_t threads;
     struct desk *desks;           /* threads; when the layer learns, only the first is used */
@@ -55,10 +69,15 @@ struct layer {
 static int desk_init(struct desk *desk, const struct layer *self)
 {
     const struct sparse_config *config = &self->config;
+    const size_t padded = self->weights.padded,
+                 rows = config->k > WEIGHTS_ROUNDED ? config->k : WEIGHTS_ROUNDED;
     if (!(desk->p = memory_new(self->stride, DRIVE_FRAMES * sizeof *desk->p)) ||
         !(desk->c = memory_new(self->N, sizeof *desk->c)) ||
         !(desk->box = memory_new(lateral_work(config->Kx, config->Ky), sizeof *desk->box)) ||
-        !(desk->v = memory_new(self->padded, sizeof *desk->v))) {
+        !(desk->v = memory_new(padded, sizeof *desk->v)) ||
+        !(desk->packed = memory_new(rows, padded / 2 * sizeof *desk->packed)) ||
+        !(desk->marked = memory_new(self->N, sizeof *desk->marked)) ||
+        screen_init_cpu(&desk->screen, config->P)) {
         return KERNEL_ENOMEM;
     }
     return drive_init_cpu(&desk->block, config->P);
@@ -70,6 +89,9 @@ static void desk_fini(struct desk *desk)
     free(desk->c);
     free(desk->box);
     free(desk->v);
+    free(desk->packed);
+    free(desk->marked);
+    screen_fini_cpu(&desk->screen);
     drive_fini_cpu(&desk->block);
 }
 
@@ -80,11 +102,8 @@ static void cpu_destroy(void *layer)
         return;
     }
     team_destroy(&self->team);
-    free(self->W);
-    free(self->tiles);
-    free(self->stale);
+    weights_fini_cpu(&self->weights);
     free(self->sum);
-    free(self->lowest);
     for (size_t d = 0; self->desks && d < self->threads; d++) {
         desk_fini(&self->desks[d]);
     }
@@ -93,13 +112,15 @@ static void cpu_destroy(void *layer)
     free(self);
 }
 
-/* All units' weights have been written: nothing that was made from the old ones is good. */
+/* All units' weights have been written. */
 static void renew(struct layer *self)
 {
+    const size_t padded = self->weights.padded;
     for (size_t i = 0; i < self->N; i++) {
-        self->sum[i] = lanes_sum(self->W + i * self->padded, self->padded);
+        self->sum[i] = lanes_sum(self->weights.rows + i * padded, padded);
     }
-    memset(self->stale, true, memory_padded(self->N) * sizeof *self->stale);
+    weights_renew_cpu(&self->weights);
+    self->rest = 0;
 }
 
 static int cpu_new(void **layer_p, const struct sparse_config *config)
@@ -112,14 +133,15 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
     self->config = *config;
     self->N = config->Kx * config->Ky;
     self->stride = memory_padded(self->N) + MEMORY_LANES;
-    self->padded = memory_padded(config->P);
-    self->large = self->N * config->P > LARGE / sizeof *self->tiles;
+    const char *asked = getenv("LOOM_SCREEN");
+    self->never = asked && strcmp(asked, "never") == 0;
+    self->always = asked && strcmp(asked, "always") == 0;
+    self->lateral =
+        lateral_box_of(config->Kx, config->Ky, config->strength > 0 ? config->radius : 0, config->strength);
+    self->large = self->N * config->P > LARGE / sizeof(float);
     self->threads = config->threads > 1 ? config->threads : 1;
-    if (!(self->W = memory_new(self->N, self->padded * sizeof *self->W)) ||
-        !(self->tiles = memory_take(memory_padded(self->N), config->P * sizeof *self->tiles)) ||
-        !(self->stale = memory_new(memory_padded(self->N), sizeof *self->stale)) ||
+    if (weights_init_cpu(&self->weights, self->N, config->P) ||
         !(self->sum = memory_new(self->N, sizeof *self->sum)) ||
-        !(self->lowest = memory_new(self->padded, sizeof *self->lowest)) ||
         !(self->desks = memory_new(self->threads, sizeof *self->desks)) ||
         drive_changed_init_cpu(&self->changed, config->P, config->k) ||
         team_new(&self->team, self->threads)) {
@@ -132,15 +154,14 @@ static int cpu_new(void **layer_p, const struct sparse_config *config)
             return KERNEL_ENOMEM;
         }
     }
-    for (size_t q = 0; q < config->P; q++) {
-        self->lowest[q] = SPARSE_FLOOR;
-    }
-    for (size_t i = 0; i < self->N; i++) {
-        memcpy(self->W + i * self->padded, self->lowest, config->P * sizeof *self->W);
-    }
     renew(self);
     *layer_p = self;
     return KERNEL_OK;
+}
+
+static float *row_of(const struct layer *self, uint32_t unit)
+{
+    return self->weights.rows + unit * self->weights.padded;
 }
 
 static int cpu_set_weights(void *layer, const float *W)
@@ -149,7 +170,7 @@ static int cpu_set_weights(void *layer, const float *W)
     const size_t P = self->config.P;
     for (size_t i = 0; i < self->N; i++) {
         for (size_t q = 0; q < P; q++) {
-            self->W[i * self->padded + q] = fmaxf(W[i * P + q], SPARSE_FLOOR);
+            self->weights.rows[i * self->weights.padded + q] = fmaxf(W[i * P + q], SPARSE_FLOOR);
         }
     }
     renew(self);
@@ -161,7 +182,7 @@ static int cpu_get_weights(const void *layer, float *W)
     const struct layer *self = layer;
     const size_t P = self->config.P;
     for (size_t i = 0; i < self->N; i++) {
-        memcpy(W + i * P, self->W + i * self->padded, P * sizeof *W);
+        memcpy(W + i * P, row_of(self, (uint32_t)i), P * sizeof *W);
     }
     return KERNEL_OK;
 }
@@ -169,7 +190,7 @@ static int cpu_get_weights(const void *layer, float *W)
 static const float *cpu_lend_weights(const void *layer)
 {
     const struct layer *self = layer;
-    return self->padded == self->config.P ? self->W : NULL;
+    return self->weights.padded == self->config.P ? self->weights.rows : NULL;
 }
 
 /* The weights are all there is. */
@@ -191,46 +212,49 @@ static void cpu_load_state(void *layer, const void *state)
     (void)state;
 }
 
-/* Weights of tile number `tile`, and how many units it has. */
-static float *tile_at(const struct layer *self, size_t tile, size_t *width)
-{
-    const size_t N = memory_padded(self->N), first = tile * DRIVE_TILE;
-    *width = N - first < DRIVE_TILE ? N - first : DRIVE_TILE;
-    return self->tiles + first * self->config.P;
-}
-
-static size_t tiles(const struct layer *self)
-{
-    return (self->N + DRIVE_TILE - 1) / DRIVE_TILE;
-}
-
-/* Write the rows of a tile's units that have learned into the tile. */
-static void refresh_tile(struct layer *self, size_t number)
-{
-    const float *row[DRIVE_TILE];
-    size_t place[DRIVE_TILE], count = 0, width;
-    float *restrict tile = tile_at(self, number, &width);
-    for (size_t u = 0, i = number * DRIVE_TILE; u < width; u++, i++) {
-        if (self->stale[i]) {
-            place[count] = u;
-            row[count++] = i < self->N ? self->W + i * self->padded : self->lowest;
-            self->stale[i] = false;
-        }
-    }
-    for (size_t q = 0; count > 0 && q < self->config.P; q++) {
-        for (size_t a = 0; a < count; a++) {
-            tile[q * width + place[a]] = row[a][q];
-        }
-    }
-}
-
 /* The drives of one tile for the block at a desk. */
-static void sweep_tile(const struct layer *self, struct desk *desk, size_t number)
+static void sweep_tile(const struct layer *self, struct desk *desk, size_t tile)
 {
-    size_t width, next_width;
-    const float *tile = tile_at(self, number, &width);
-    const float *next = self->large ? tile_at(self, (number + 1) % tiles(self), &next_width) : NULL;
-    drive_tile_cpu(desk->p + number * DRIVE_TILE, tile, &desk->block, width, self->stride, next);
+    const struct weights *weights = &self->weights;
+    const size_t width = weights_width_cpu(weights, tile), next = (tile + 1) % weights_tiles_cpu(weights);
+    float *p = desk->p + tile * DRIVE_TILE;
+    if (desk->screened) {
+        screen_tile_cpu(p, weights_pairs_cpu(weights, tile), &desk->screen, &weights->scale, width,
+                        self->stride);
+    } else {
+        drive_tile_cpu(p, weights_floats_cpu(weights, tile), &desk->block, width, self->stride,
+                       self->large ? weights_floats_cpu(weights, next) : NULL);
+    }
+}
+
+static bool may_screen(const struct layer *self)
+{
+    return !self->never && self->rest == 0;
+}
+
+/* Whether the weights are ready for it. */
+static bool can_screen(struct layer *self)
+{
+    const bool can = weights_rescale_cpu(&self->weights);
+    if (!can) {
+        self->rest = REST;
+    }
+    return can;
+}
+
+/* What `blocks` blocks of n frames in all, for which so many drives were settled, say about the next ones: exact drives of
+ * single units take many times as long as those of tiles. */
+static void judge_screening(struct layer *self, bool screened, size_t settled, size_t n, size_t blocks)
+{
+    self->rest -= self->rest < blocks ? self->rest : blocks;
+    self->screened += screened ? blocks : 0;
+    if (self->screened >= RENEW) {
+        self->screened = 0;
+        self->weights.unscaled = true;
+    }
+    if (settled / n > self->N / 32 && !self->always) {
+        self->rest = REST;
+    }
 }
 
 /* All steps of the rule on as many pixels as a vector holds, from q on: reconstruct them from the k rows, measure,
@@ -278,18 +302,120 @@ VECTOR_INLINE float learn_rows(float *sum, float *const *row, const float *p, co
     return lanes_fold(residual);
 }
 
+/* Compute the drives of the block at a desk in floats after all, from frame f on. */
+static void stop_screening(struct layer *self, struct desk *desk, size_t f)
+{
+    desk->screened = false;
+    self->changed.count = 0;
+    if (f == desk->n) {
+        return;
+    }
+    drive_prepare_cpu(&desk->block, desk->frames, desk->n);
+    for (size_t tile = 0; tile < weights_tiles_cpu(&self->weights); tile++) {
+        weights_refresh_cpu(&self->weights, desk->packed, tile, WEIGHTS_FLOATS);
+        sweep_tile(self, desk, tile);
+    }
+}
+
 /* The winners of frame f have learned: compute their drives again, for the next frame at once, for those after it
  * with the winners of some more frames. */
-static void follow(struct layer *self, struct desk *desk, float *const *row, const uint32_t *index, size_t f)
+static void follow(struct layer *self, struct desk *desk, const float *const *row, const uint32_t *index,
+                   size_t f)
 {
     struct drive_changed *changed = &self->changed;
-    const size_t k = self->config.k, n = desk->block.n;
-    drive_change_cpu(changed, (const float *const *)row, index, k, self->config.P);
+    const size_t k = self->config.k, n = desk->n;
+    const float *packed[SPARSE_WINNERS_MAX];
+    if (desk->screened && !weights_round_cpu(&self->weights, desk->packed, packed, row, k)) {
+        stop_screening(self, desk, f + 1);
+        return;
+    }
+    if (f + 1 == n) {
+        return;
+    }
+    drive_change_cpu(changed, desk->screened ? packed : row, index, k,
+                     desk->screened ? self->weights.pairs : self->config.P);
     const bool full = changed->count + k > changed->room;
-    drive_again_cpu(desk->p, changed, &desk->block, f + 1, full ? n : f + 2, self->stride);
+    const size_t last = full ? n : f + 2;
+    if (desk->screened) {
+        screen_again_cpu(desk->p, changed, &desk->screen, &self->weights.scale, f + 1, last, self->stride);
+    } else {
+        drive_again_cpu(desk->p, changed, &desk->block, f + 1, last, self->stride);
+    }
     if (full) {
         changed->count = 0;
     }
+}
+
+static void excite(const struct layer *self, struct desk *desk, const float *p)
+{
+    lateral_cpu(desk->c, p, desk->box, (float)self->config.strength, self->config.radius, self->config.Kx,
+                self->config.Ky);
+}
+
+/* Mark unit i and all whose drives go into what it is after excitation. */
+static void mark_box(const struct layer *self, struct desk *desk, size_t i)
+{
+    const size_t Kx = self->config.Kx, Ky = self->config.Ky, width = self->lateral.width,
+                 height = self->lateral.height;
+    const size_t left = i % Kx + Kx - width / 2, top = i / Kx + Ky - height / 2;
+    for (size_t y = top; y < top + height; y++) {
+        for (size_t x = left; x < left + width; x++) {
+            desk->marked[y % Ky * Kx + x % Kx] = true;
+        }
+    }
+}
+
+/* Compute exactly the drives p of frame f of those marked, and take the marks away. */
+static void settle_marked(const struct layer *self, struct desk *desk, float *p, size_t f)
+{
+    const float *row[SETTLED];
+    uint32_t unit[SETTLED];
+    float exact[SETTLED];
+    size_t count = 0;
+    for (size_t i = 0; i < self->N; i++) {
+        if (desk->marked[i]) {
+            desk->marked[i] = false;
+            unit[count] = (uint32_t)i;
+            row[count++] = row_of(self, (uint32_t)i);
+        }
+        if (count == SETTLED || (count > 0 && i + 1 == self->N)) {
+            screen_exact_cpu(exact, row, count, &desk->screen, f, desk->v);
+            for (size_t a = 0; a < count; a++) {
+                p[unit[a]] = exact[a];
+            }
+            desk->settled += count;
+            count = 0;
+        }
+    }
+}
+
+/* The winners that exact drives would have in frame f, whose screened ones p are excited in desk->c, if those found are in
+ * doubt. Somebody less by twice the error than the weakest winner is not among them. Whoever is less by four times that can
+ * stay as it is: it loses also against drives that are exact. */
+static void settle(const struct layer *self, struct desk *desk, uint32_t *index, float *p, size_t f)
+{
+    const struct lateral_box *box = &self->lateral;
+    float least = desk->c[index[0]];
+    size_t near = 0;
+    for (size_t a = 1; a < self->config.k; a++) {
+        least = fminf(least, desk->c[index[a]]);
+    }
+    const float error = screen_error_cpu(&desk->screen, &self->weights.scale, f, least, box->gain,
+                                         box->width * box->height - 1, box->width + box->height);
+    for (size_t i = 0; i < self->N; i++) {
+        near += desk->c[i] >= least - 2 * error;
+    }
+    if (near == self->config.k || error <= 0) {
+        return;
+    }
+    for (size_t i = 0; i < self->N; i++) {
+        if (desk->c[i] >= least - 4 * error) {
+            mark_box(self, desk, i);
+        }
+    }
+    settle_marked(self, desk, p, f);
+    excite(self, desk, p);
+    winners_cpu(index, desk->c, self->N, self->config.k);
 }
 
 /* All that follows the drives p (N) of frame f of the block. */
@@ -297,30 +423,36 @@ static void finish_frame(struct layer *self, struct desk *desk, uint32_t *index,
                          float *residual, size_t f, bool learn)
 {
     const size_t P = self->config.P, k = self->config.k;
-    const float *drives = desk->p + f * self->stride;
+    float *drives = desk->p + f * self->stride;
     const float rate = (float)self->config.rate;
     float p[SPARSE_WINNERS_MAX], sum[SPARSE_WINNERS_MAX], *row[SPARSE_WINNERS_MAX];
 
-    lateral_cpu(desk->c, drives, desk->box, (float)self->config.strength, self->config.radius,
-                self->config.Kx, self->config.Ky);
+    memcpy(desk->v, desk->frames + f * P, P * sizeof *desk->v);
+    excite(self, desk, drives);
     winners_cpu(index, desk->c, self->N, k);
+    if (desk->screened) {
+        settle(self, desk, index, drives, f);
+    }
     for (size_t a = 0; a < k; a++) {
         p[a] = drives[index[a]];
-        row[a] = self->W + index[a] * self->padded;
+        row[a] = row_of(self, index[a]);
     }
-    memcpy(desk->v, desk->block.v + f * P, P * sizeof *desk->v);
-    residual[0] = k == 4 ? learn_rows(sum, row, p, desk->v, self->lowest, rate, self->padded, 4, learn)
-                         : learn_rows(sum, row, p, desk->v, self->lowest, rate, self->padded, k, learn);
-    residual[1] = lanes_dot(desk->v, desk->v, self->padded);
+    if (desk->screened) {
+        screen_exact_cpu(p, (const float *const *)row, k, &desk->screen, f, desk->v);
+    }
+    residual[0] =
+        k == 4 ? learn_rows(sum, row, p, desk->v, self->weights.lowest, rate, self->weights.padded, 4, learn)
+               : learn_rows(sum, row, p, desk->v, self->weights.lowest, rate, self->weights.padded, k, learn);
+    residual[1] = lanes_dot(desk->v, desk->v, self->weights.padded);
     for (size_t a = 0; learn && a < k; a++) {
         self->sum[index[a]] = sum[a];
-        self->stale[index[a]] = true;
+        self->weights.stale[index[a]] = WEIGHTS_FLOATS | WEIGHTS_PAIRS;
     }
     for (size_t a = 0; a < k; a++) {
         value[a] = p[a] / self->sum[index[a]]; /* > 0, thanks to the floor */
     }
-    if (learn && f + 1 < desk->block.n) {
-        follow(self, desk, row, index, f);
+    if (learn) {
+        follow(self, desk, (const float *const *)row, index, f);
     }
 }
 
@@ -331,22 +463,30 @@ struct run {
     float *value, *residual;
     const float *frames;
     size_t n;
+    bool learn;
+    bool screened; /* all that are encoded */
 };
 
-/* Lay out the block of frames from t on at a desk. */
+/* Take the block of frames from t on to a desk. */
 static void take_block(const struct run *run, struct desk *desk, size_t t)
 {
     const size_t left = run->n - t;
-    drive_prepare_cpu(&desk->block, run->frames + t * run->layer->config.P,
-                      left < DRIVE_FRAMES ? left : DRIVE_FRAMES);
+    desk->frames = run->frames + t * run->layer->config.P;
+    desk->n = left < DRIVE_FRAMES ? left : DRIVE_FRAMES;
+    desk->screened = (run->learn ? may_screen(run->layer) : run->screened) &&
+                     screen_prepare_cpu(&desk->screen, desk->frames, desk->n) &&
+                     (!run->learn || can_screen(run->layer));
+    if (!desk->screened) {
+        drive_prepare_cpu(&desk->block, desk->frames, desk->n);
+    }
 }
 
-static void finish_block(const struct run *run, struct desk *desk, size_t t, bool learn)
+static void finish_block(const struct run *run, struct desk *desk, size_t t)
 {
     const size_t k = run->layer->config.k;
-    for (size_t f = 0; f < desk->block.n; f++) {
+    for (size_t f = 0; f < desk->n; f++) {
         finish_frame(run->layer, desk, run->index + (t + f) * k, run->value + (t + f) * k,
-                     run->residual + 2 * (t + f), f, learn);
+                     run->residual + 2 * (t + f), f, run->learn);
     }
 }
 
@@ -354,9 +494,25 @@ static void finish_block(const struct run *run, struct desk *desk, size_t t, boo
 static void train_tile(void *context, size_t part, size_t thread)
 {
     const struct run *run = context;
-    (void)thread;
-    refresh_tile(run->layer, part);
-    sweep_tile(run->layer, &run->layer->desks[0], part);
+    struct desk *desk = &run->layer->desks[0];
+    weights_refresh_cpu(&run->layer->weights, run->layer->desks[thread].packed, part,
+                        desk->screened ? WEIGHTS_PAIRS : WEIGHTS_FLOATS);
+    sweep_tile(run->layer, desk, part);
+}
+
+static void train_blocks(struct run *run)
+{
+    struct layer *self = run->layer;
+    struct desk *desk = &self->desks[0];
+    for (size_t t = 0; t < run->n; t += DRIVE_FRAMES) {
+        take_block(run, desk, t);
+        desk->settled = 0;
+        self->changed.count = 0;
+        team_run(self->team, train_tile, run, weights_tiles_cpu(&self->weights));
+        finish_block(run, desk, t);
+        self->weights.unscaled |= !desk->screened;
+        judge_screening(self, desk->screened, desk->settled, desk->n, 1);
+    }
 }
 
 /* Part of encoding: one block. */
@@ -365,36 +521,49 @@ static void encode_block(void *context, size_t part, size_t thread)
     const struct run *run = context;
     struct desk *desk = &run->layer->desks[thread];
     take_block(run, desk, part * DRIVE_FRAMES);
-    for (size_t tile = 0; tile < tiles(run->layer); tile++) {
+    for (size_t tile = 0; tile < weights_tiles_cpu(&run->layer->weights); tile++) {
         sweep_tile(run->layer, desk, tile);
     }
-    finish_block(run, desk, part * DRIVE_FRAMES, false);
+    finish_block(run, desk, part * DRIVE_FRAMES);
+}
+
+static void encode_blocks(struct run *run)
+{
+    struct layer *self = run->layer;
+    const size_t blocks = (run->n + DRIVE_FRAMES - 1) / DRIVE_FRAMES;
+    size_t settled = 0;
+    run->screened =
+        may_screen(self) && screen_fits_cpu(&self->desks[0].screen, run->frames, run->n) && can_screen(self);
+    for (size_t tile = 0; tile < weights_tiles_cpu(&self->weights); tile++) {
+        weights_refresh_cpu(&self->weights, self->desks[0].packed, tile,
+                            run->screened ? WEIGHTS_PAIRS : WEIGHTS_FLOATS);
+    }
+    for (size_t d = 0; d < self->threads; d++) {
+        self->desks[d].settled = 0;
+    }
+    team_run(self->team, encode_block, run, blocks);
+    for (size_t d = 0; d < self->threads; d++) {
+        settled += self->desks[d].settled;
+    }
+    judge_screening(self, run->screened, settled, run->n, blocks);
 }
 
 /* Learn from, or encode, all frames. */
-__attribute__((noinline)) static void run_blocks(struct run *run, bool learn)
+__attribute__((noinline)) static void run_blocks(struct run *run)
 {
-    struct layer *self = run->layer;
-    for (size_t t = 0; learn && t < run->n; t += DRIVE_FRAMES) {
-        take_block(run, &self->desks[0], t);
-        self->changed.count = 0;
-        team_run(self->team, train_tile, run, tiles(self));
-        finish_block(run, &self->desks[0], t, true);
-    }
-    if (!learn) {
-        for (size_t tile = 0; tile < tiles(self); tile++) {
-            refresh_tile(self, tile);
-        }
-        team_run(self->team, encode_block, run, (run->n + DRIVE_FRAMES - 1) / DRIVE_FRAMES);
+    if (run->learn) {
+        train_blocks(run);
+    } else {
+        encode_blocks(run);
     }
 }
 
 static int cpu_run(void *layer, uint32_t *index, float *value, float *residual, const float *frames, size_t n,
                    bool learn)
 {
-    struct run run = {layer, index, value, residual, frames, n};
+    struct run run = {layer, index, value, residual, frames, n, learn, false};
     const uint64_t mode = subnormal_flush();
-    run_blocks(&run, learn);
+    run_blocks(&run);
     subnormal_restore(mode);
     return KERNEL_OK;
 }

@@ -21,6 +21,7 @@ endfunction()
 
 loom_kernel_test(test_winners)
 loom_kernel_test(test_lateral)
+loom_kernel_test(test_screen)
 loom_kernel_test(test_sparse FAILING_MEMORY)
 loom_kernel_test(test_invariant FAILING_MEMORY)
 loom_kernel_test(test_measure FAILING_MEMORY)

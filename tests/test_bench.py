@@ -19,7 +19,7 @@ SLACK = 4  # of two rates in short rounds on a machine that may be busy
 # A name of every section, and what else the tables need.
 NAMES = ["B/both_train/numpy-float64", "A/both_train/numpy-float32", "B/both_train/reference", "B/sparse_train/cpu",
          "B/sparse_encode/cpu", "B/topo_train/cpu", "B/both_train/cpu", "A/sparse_train/cpu", "A/smooth_train/cpu", "A/both_train/cpu",
-         "ceiling/multiply_add", "ceiling/read_L1", "ceiling/read_L3", "cache/L2", "growth/sparse_train/N=1600/P=400/k=4/cpu",
+         "ceiling/multiply_add", "ceiling/multiply_add_pairs", "ceiling/read_L1", "ceiling/read_L3", "cache/L2", "growth/sparse_train/N=1600/P=400/k=4/cpu",
          "growth/sparse_encode/N=400/P=1024/k=4/cpu", "growth/topo_train/N=400/M=400/k=16/cpu", "pixels_not_0/side=20",
          "pipeline/b1/frames", "pipeline/b1/command", "pipeline/a1/frames", "pipeline/trainers/frames", "pipeline/cost/recorder",
          "pipeline/cost/renderer", "pipeline/cost/checkpoints", "pipeline/recorder_behind", "transport/frames/1/frames",

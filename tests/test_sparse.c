@@ -742,6 +742,89 @@ static void test_sparse_same_bits_with_any_number_of_threads(void)
     free(frames);
 }
 
+/* Frames of 255ths; some are blank, bright, or (after two thirds) not 255ths. */
+static float *pictures(size_t n, size_t P)
+{
+    float *frames = data_new(n * P, sizeof *frames);
+    for (size_t t = 0; t < n; t++) {
+        const double share = t % 37 == 36 ? 1 : t % 11 == 10 ? 0 : 0.3;
+        for (size_t q = 0; q < P; q++) {
+            const float level = share == 1               ? 255
+                                : data_uniform() < share ? (float)(int)(256 * data_uniform())
+                                                         : 0;
+            frames[t * P + q] =
+                level / 255.0F + (t > 2 * n / 3 && t % 100 < 3 && level > 0 ? -1e-3F * level / 255 : 0);
+        }
+    }
+    return frames;
+}
+
+/* Weights that leave winners in doubt (or not): 0 all alike, 1 in pairs, 2 in pairs that differ in the last bit, 3 without any
+ * pattern, 4 of very different size, 5 tiny, 6 all about as large, so that sums are as large as can be. */
+static float *doubtful_weights(const struct sparse_config *c, int kind)
+{
+    const size_t N = c->Kx * c->Ky, P = c->P;
+    float *W = data_floats(N * P, 0.2);
+    for (size_t i = 0; i < N; i++) {
+        const float size = kind == 4 ? (float)pow(10, -6 * data_uniform()) : kind == 5 ? 1e-30F : 1;
+        for (size_t q = 0; q < P; q++) {
+            const float twin = W[(kind == 0 ? 0 : i / 2 * 2) * P + q];
+            float *w = &W[i * P + q];
+            *w = kind <= 1   ? twin
+                 : kind == 2 ? (i % 2 ? nextafterf(twin, 1) : twin)
+                 : kind == 6 ? 0.2F - *w * 0.05F
+                             : *w * size;
+        }
+    }
+    return W;
+}
+
+/* Train and then encode, with and without screening, in several threads and calls: the same bits. */
+static void check_screening(struct sparse_config c, int kind, size_t n)
+{
+    const char *const modes[] = {"never", "always", "always", "sometimes"};
+    const size_t blocks[] = {n, n, 65, 7};
+    float *W = doubtful_weights(&c, kind), *frames = pictures(n, c.P);
+    struct result train[4], encode[4];
+    for (size_t m = 0; m < 4; m++) {
+        setenv("LOOM_SCREEN", modes[m], 1);
+        c.threads = m % 2 ? 3 : 1;
+        struct sparse *layer = layer_new(&c, KERNEL_CPU, W);
+        train[m] = layer_run(layer, &c, frames, n, blocks[m], true);
+        encode[m] = layer_run(layer, &c, frames, n / 2, blocks[m], false);
+        CHECK(same_result(&train[m], &train[0], &c, n));
+        CHECK(same_result(&encode[m], &encode[0], &c, n / 2));
+        sparse_destroy(&layer);
+    }
+    for (size_t m = 0; m < 4; m++) {
+        result_free(&train[m], &c, n);
+        result_free(&encode[m], &c, n / 2);
+    }
+    free(W);
+    free(frames);
+}
+
+static void test_sparse_same_bits_with_screening(void)
+{
+    const struct sparse_config more[] = {
+        {.P = 400, .Kx = 16, .Ky = 15, .k = 4, .rate = 0.02, .radius = 2, .strength = 0.5},
+        {.P = 601, .Kx = 9, .Ky = 8, .k = 2, .rate = 0.02, .radius = 1, .strength = 3},
+        {.P = 24, .Kx = 20, .Ky = 20, .k = 5, .rate = 0.3}, /* weights outgrow their scale within a block */
+    };
+    const char *asked = getenv("LOOM_SCREEN");
+    char *before = asked ? strdup(asked) : NULL;
+    for (int kind = 0; kind <= 6; kind++) {
+        for (size_t s = 0; s < SHAPES; s++) {
+            check_screening(shapes[s], kind, 300);
+        }
+        for (size_t s = 0; s < sizeof more / sizeof *more; s++) {
+            check_screening(more[s], kind, 600);
+        }
+    }
+    before ? setenv("LOOM_SCREEN", before, 1) : unsetenv("LOOM_SCREEN");
+    free(before);
+}
+
 static void test_sparse_refuses_unknown_instruction_sets(void)
 {
     const char *before = getenv("LOOM_CPU");
@@ -785,7 +868,7 @@ CHECK_MAIN(CASE(test_sparse_by_hand), CASE(test_sparse_cpu_matches_reference),
            CASE(test_sparse_same_bits_with_every_instruction_set),
            CASE(test_sparse_refuses_unknown_instruction_sets),
            CASE(test_sparse_new_survives_every_failing_allocation_and_thread),
-           CASE(test_sparse_same_bits_with_any_number_of_threads),
+           CASE(test_sparse_same_bits_with_any_number_of_threads), CASE(test_sparse_same_bits_with_screening),
            CASE(test_sparse_long_call_is_many_short_ones), CASE(test_sparse_bytes_are_255ths),
            CASE(test_sparse_bytes_without_memory), CASE(test_sparse_larger_layer_matches_reference),
            CASE(test_sparse_lost_gpu_is_an_error_for_good), CASE(test_sparse_says_why_there_is_no_gpu))

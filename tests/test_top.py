@@ -183,7 +183,8 @@ class Top(Case):
     def test_columns_that_fit_are_shown(self):
         """In every width, a column that is left out would not have fitted beside those of more worth."""
         worth = ["stage", "frames/s", "pass", "computes", "state", "awaits input", "awaits room", "queue", "done", "held", "restarts"]
-        self.make_run(stages=[stage("window", state="restarting"), stage("sparse", restarts=3, **{"pass": 20, "passes": 20})], sentence="sparse")
+        self.make_run(stages=[stage("window", state="restarting"), stage("sparse", restarts=3, **{"pass": 20, "passes": 20})],
+                      state="finished", sentence="sparse")  # which grows no older
 
         def columns(width):
             head = self.top("--once", "runs/made", COLUMNS=str(width), LC_ALL="C")[0].splitlines()[3]

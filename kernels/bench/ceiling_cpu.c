@@ -29,6 +29,29 @@ double ceiling_multiply_add_cpu(size_t steps)
     return (double)steps * CHAINS * VECTOR_FLOATS;
 }
 
+double ceiling_multiply_add_pairs_cpu(size_t steps)
+{
+    static volatile int32_t sink, factor = 3; /* which no compiler can see through */
+    const vector_int a = (vector_int){0} + factor, b = (vector_int){0} + 2 * factor;
+    vector_int chain[CHAINS];
+    for (size_t c = 0; c < CHAINS; c++) {
+        chain[c] = (vector_int){0} + (int32_t)c;
+    }
+    for (size_t s = 0; s < steps; s++) {
+        for (size_t c = 0; c < CHAINS; c++) {
+            chain[c] = vector_dot_pairs(chain[c], a) + b;
+        }
+    }
+    for (size_t c = 1; c < CHAINS; c++) {
+        chain[0] += chain[c];
+    }
+    int32_t lanes[VECTOR_FLOATS];
+    vector_int_store(lanes, chain[0]);
+    sink = lanes[0];
+    (void)sink;
+    return (double)steps * CHAINS * VECTOR_FLOATS * 2;
+}
+
 float ceiling_read_cpu(const float *a, size_t n)
 {
     vector sum[STREAMS];

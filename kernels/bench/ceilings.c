@@ -2,6 +2,7 @@
  *
  *     ceiling/multiply_add         floats multiplied and added a second, in the instruction set that the kernels use
  *     ceiling/multiply_add_fused   the same with both in one instruction, which the kernels may not use
+ *     ceiling/multiply_add_pairs   16-bit integers, two at a time, with which the sparse layer finds its winners
  *     ceiling/read_L1, L2, L3, memory     bytes a second, in order, from half of that cache (memory: four times
  *                                  the last cache)
  *     cache/L1 ...                 bytes of the cache, as the system tells */
@@ -19,16 +20,17 @@
 typedef double multiply_add_function(size_t steps);
 typedef float read_function(const float *a, size_t n);
 
-multiply_add_function ceiling_multiply_add_baseline, ceiling_multiply_add_baseline_fused;
+multiply_add_function ceiling_multiply_add_baseline, ceiling_multiply_add_baseline_fused,
+    ceiling_multiply_add_pairs_baseline;
 read_function ceiling_read_baseline;
 #ifdef LOOM_X86_SETS
 multiply_add_function ceiling_multiply_add_avx2, ceiling_multiply_add_avx2_fused, ceiling_multiply_add_avx512,
-    ceiling_multiply_add_avx512_fused;
+    ceiling_multiply_add_avx512_fused, ceiling_multiply_add_pairs_avx2, ceiling_multiply_add_pairs_avx512;
 read_function ceiling_read_avx2, ceiling_read_avx512;
 #endif
 
 struct ceilings {
-    multiply_add_function *multiply_add, *fused; /* fused: NULL if the machine lacks it */
+    multiply_add_function *multiply_add, *pairs, *fused; /* fused: NULL if the machine lacks it */
     read_function *read;
 };
 
@@ -37,16 +39,16 @@ static struct ceilings choose(void)
     switch (cpu_set()) {
 #ifdef LOOM_X86_SETS
     case CPU_AVX2:
-        return (struct ceilings){ceiling_multiply_add_avx2,
+        return (struct ceilings){ceiling_multiply_add_avx2, ceiling_multiply_add_pairs_avx2,
                                  __builtin_cpu_supports("fma") ? ceiling_multiply_add_avx2_fused : NULL,
                                  ceiling_read_avx2};
     case CPU_AVX512:
-        return (struct ceilings){ceiling_multiply_add_avx512, ceiling_multiply_add_avx512_fused,
-                                 ceiling_read_avx512};
+        return (struct ceilings){ceiling_multiply_add_avx512, ceiling_multiply_add_pairs_avx512,
+                                 ceiling_multiply_add_avx512_fused, ceiling_read_avx512};
 #endif
     default:
-        return (struct ceilings){ceiling_multiply_add_baseline, ceiling_multiply_add_baseline_fused,
-                                 ceiling_read_baseline};
+        return (struct ceilings){ceiling_multiply_add_baseline, ceiling_multiply_add_pairs_baseline,
+                                 ceiling_multiply_add_baseline_fused, ceiling_read_baseline};
     }
 }
 
@@ -130,6 +132,7 @@ void ceilings_measure(const struct bench *bench)
         memory[q] = 1; /* written, so that it is there */
     }
     measure_arithmetic(bench, ceilings.multiply_add, "multiply_add");
+    measure_arithmetic(bench, ceilings.pairs, "multiply_add_pairs");
     if (ceilings.fused) {
         measure_arithmetic(bench, ceilings.fused, "multiply_add_fused");
     }

@@ -25,7 +25,7 @@ static size_t dot(float *picture, double x, double y)
     return ink;
 }
 
-/* Draw bent strokes until a fifth of the picture is not 0. */
+/* Draw bent strokes until a fifth of the picture is not 0; in 255ths, as pictures are. */
 static void draw(float *picture)
 {
     size_t ink = 0;
@@ -38,6 +38,9 @@ static void draw(float *picture)
             y += sin(angle);
             angle += bend * 0.3;
         }
+    }
+    for (size_t q = 0; q < PICTURE * PICTURE; q++) {
+        picture[q] = (float)lrintf(255 * picture[q]) / 255.0F;
     }
 }
 

@@ -4,7 +4,7 @@
 #define LOOM_KERNELS_CUDA_LATERAL_CUH
 
 #include "device.cuh"
-#include "lateral_box.h"
+#include "../lateral_box.h"
 
 /* Where the sum of `extent` out of `side` terms around x begins: a sum over all begins at 0 for everybody, so that
  * ties stay ties. */

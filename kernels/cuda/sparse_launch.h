@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lateral_box.h"
+#include "../lateral_box.h"
 
 #ifdef __cplusplus
 extern "C" {

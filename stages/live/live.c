@@ -138,8 +138,7 @@ static void say_where(const struct live *self)
         log_notice("to see it from another machine, first run there: %s", self->command);
     } else {
         log_notice("this is plain HTTP, also for the token; where you do not trust the network, first run "
-                   "there: %s, "
-                   "and open http://127.0.0.1:%d/%s%s",
+                   "there: %s, and open http://127.0.0.1:%d/%s%s",
                    self->command, port, token[0] == '\0' ? "" : "?token=", token);
     }
 }
@@ -231,7 +230,7 @@ static size_t find_ending(const struct live *self)
 {
     struct run_status status;
     size_t i = N_ENDINGS;
-    if (status_read_run(&status, self->run, self->sweep) == LOOM_OK) {
+    if (status_read_run(&status, self->run, self->sweep) == LOOM_OK && strcmp(status.state, "killed") != 0) {
         for (i = 0; i < N_ENDINGS && strcmp(status.ending, endings[i].state) != 0;) {
             i++;
         }

@@ -105,14 +105,14 @@ def draw_unit(axes, results):
     sizes, times = [], []
     for operation, label, color, filled in SERIES:
         for k in (4, 16):
-            found = sorted((4 * N * P / 2**20, 1e9 * seconds / work(N, P, ink)) for N, P, winners, seconds in
+            found = sorted((2 * N * P / 2**20, 1e9 * seconds / work(N, P, ink)) for N, P, winners, seconds in
                            points(results, operation) if winners == k)
             if found:
                 sizes += [size for size, _ in found]
                 times += [time for _, time in found]
                 axes.plot(*zip(*found), "o" if k == 4 else "D", color=color, ms=5 if k == 4 else 4,
                           mfc=color if filled else "white", label=f"{label}, k = {k}", ls="none")
-    axes.set(xscale="log", yscale="log", xlabel="weights, MiB", ylabel="ns a frame, unit and pixel that is not 0",
+    axes.set(xscale="log", yscale="log", xlabel="weights rounded to 16 bits, MiB", ylabel="ns a frame, unit and pixel that is not 0",
              title="The same divided by the work")
     plain_ticks(axes)
     if not sizes:
@@ -121,7 +121,7 @@ def draw_unit(axes, results):
     for level in ("L1", "L2", "L3", "memory"):
         speed, cache = results.get(f"ceiling/read_{level}"), results.get(f"cache/{level}")
         if speed:
-            y = 4e9 / speed["high"]
+            y = 2e9 / speed["high"]
             axes.axhline(y, color=GREY, lw=0.6, ls=":")
             axes.text(1.01, y, level, transform=axes.get_yaxis_transform(), fontsize=7, color=GREY, va="center")
         if cache and min(sizes) < cache["median"] / 2**20 < max(sizes):

@@ -38,22 +38,22 @@ ROWS = {
 GEOMETRY = {"B": "1,600 sparse units (k = 4, lateral excitation), 100 invariant units (`topo`)",
             "A": "400 sparse units (k = 5), 100 invariant units (`smooth`, 10 winners)"}
 
-# Of every kernel: (experiment, operation, multiply-adds of a frame from the number of pixels that are not 0, bytes of
-# weights, whether it sweeps over all of them).
+# Of every kernel: (experiment, operation, multiply-adds of a frame from the number of pixels that are not 0, numbers of weights,
+# whether it sweeps over all of them, in rounded pairs).
 KERNELS = [
-    ("B", "sparse_train", lambda ink: 1600 * ink + 3 * 4 * 400, 4 * 1600 * 400, True),
-    ("B", "sparse_encode", lambda ink: 1600 * ink + 4 * 400, 4 * 1600 * 400, True),
-    ("B", "topo_train", lambda ink: 3 * 4 * 100 + 5 * 100, 4 * 1600 * 100, False),
-    ("A", "sparse_train", lambda ink: 400 * ink + 3 * 5 * 400, 4 * 400 * 400, True),
-    ("A", "sparse_encode", lambda ink: 400 * ink + 5 * 400, 4 * 400 * 400, True),
-    ("A", "smooth_train", lambda ink: 4 * 5 * 100 + 3 * 100, 4 * 400 * 100, False),
+    ("B", "sparse_train", lambda ink: 1600 * ink + 3 * 4 * 400, 1600 * 400, True),
+    ("B", "sparse_encode", lambda ink: 1600 * ink + 4 * 400, 1600 * 400, True),
+    ("B", "topo_train", lambda ink: 3 * 4 * 100 + 5 * 100, 1600 * 100, False),
+    ("A", "sparse_train", lambda ink: 400 * ink + 3 * 5 * 400, 400 * 400, True),
+    ("A", "sparse_encode", lambda ink: 400 * ink + 5 * 400, 400 * 400, True),
+    ("A", "smooth_train", lambda ink: 4 * 5 * 100 + 3 * 100, 400 * 100, False),
 ]
 FELT = 0.2  # a ceiling that is farther away than this binds nothing
 HOW_COUNTED = """Multiply-adds are those that the rule asks for: sparse layer N x (pixels that are not 0) for the drives, k P for the
 reconstruction and, training, 2 k P more for the update and the row sums; topo 3 k M + 5 M; smooth 4 k M + 3 M. What look-ahead
-computes again is not counted, so a fraction is one of useful work. L1: every multiply-add reads a weight, 4 bytes. The cache
-that holds the layer: a sparse layer's weights are read from it once in {sweep:.0f} frames; an invariant layer's as often as
-they are used."""
+computes again is not counted, so a fraction is one of useful work. Arithmetic: of a sparse layer that of 16-bit pairs, of an
+invariant layer that of floats. L1: every multiply-add reads a weight, of 2 or 4 bytes. The cache that holds the layer: a sparse
+layer's weights are read from it once in {sweep:.0f} frames; an invariant layer's as often as they are used."""
 
 
 def value(results, name):
@@ -123,12 +123,14 @@ def ceiling_table(results):
     if not sweep or not best(results, "ceiling/multiply_add"):
         return []
     table = []
-    for experiment, operation, count, size, sweeps in KERNELS:
-        rate, level = value(results, f"{experiment}/{operation}/cpu"), home(results, size)
+    for experiment, operation, count, weights, sweeps in KERNELS:
+        weight = 2 if sweeps else 4  # bytes
+        rate, level = value(results, f"{experiment}/{operation}/cpu"), home(results, weight * weights)
         work = rate * count(ink)
-        fractions = [(work / best(results, "ceiling/multiply_add"), "arithmetic"),
-                     (4 * work / best(results, "ceiling/read_L1"), "reading L1"),
-                     ((rate * size / sweep if sweeps else 4 * work) / best(results, f"ceiling/read_{level}"), f"reading {level}")]
+        fractions = [(work / best(results, "ceiling/multiply_add" + ("_pairs" if sweeps else "")), "arithmetic"),
+                     (weight * work / best(results, "ceiling/read_L1"), "reading L1"),
+                     (weight * (rate * weights / sweep if sweeps else work) / best(results, f"ceiling/read_{level}"),
+                      f"reading {level}")]
         largest = max(fractions)
         table.append([f"{experiment}: {operation.replace('_', ' ')}", f"{count(ink):,.0f}"]
                      + [f"{fraction:.2f}" for fraction, _ in fractions[:2]] + [f"{fractions[2][0]:.2f} ({level})"]
@@ -177,7 +179,8 @@ def facts(results):
 
 def ceilings(results):
     rates = []
-    for name, text in (("multiply_add", "multiply-adds/s"), ("multiply_add_fused", "fused ones (which the kernels do without)")):
+    for name, text in (("multiply_add", "multiply-adds/s"), ("multiply_add_pairs", "of 16-bit pairs"),
+                       ("multiply_add_fused", "fused ones (which the kernels do without)")):
         if best(results, "ceiling/" + name):
             rates.append(f"{best(results, 'ceiling/' + name) / 1e9:.1f} G {text}")
     for level in ("L1", "L2", "L3", "memory"):

@@ -236,7 +236,7 @@ class App {
     }
     if (streams.length === 0) return "nothing has been heard of the layers yet.";
     if (stream) return `${name} is no layer: it has no units.`;
-    if (name in parameters) return mode === "live" ? `nothing has been heard of ${name} yet.` : `${name} was not recorded.`;
+    if (Object.hasOwn(parameters, name)) return mode === "live" ? `nothing has been heard of ${name} yet.` : `${name} was not recorded.`;
     return layers.length > 0
       ? `there is no such layer; there ${layers.length === 1 ? "is" : "are"} ${layers.join(", ")}.`
       : "there are no layers.";

@@ -1,6 +1,6 @@
-/* The box of lateral excitation as the CUDA kernels need it; see ../lateral.h and lateral.cuh. */
-#ifndef LOOM_KERNELS_CUDA_LATERAL_BOX_H
-#define LOOM_KERNELS_CUDA_LATERAL_BOX_H
+/* The box around a unit that lateral excitation adds up; see lateral.h. */
+#ifndef LOOM_KERNELS_LATERAL_BOX_H
+#define LOOM_KERNELS_LATERAL_BOX_H
 
 #include <math.h>
 #include <stddef.h>
