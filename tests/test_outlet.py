@@ -98,8 +98,8 @@ class Outlet(Case):
         while b"pass" not in said:
             said += os.read(master, 65536)
         termios.tcflow(slave, termios.TCOOFF)
-        self.wait_for(lambda status: status["elapsed_s"] > before["elapsed_s"] + 5 and self.frames(status) > self.frames(before),
-                      "it went on")  # meanwhile, many more drawings than would be taken
+        later = self.wait_for(lambda status: status["elapsed_s"] > before["elapsed_s"] + 5, "many more drawings than would be taken")
+        self.wait_for(lambda status: self.frames(status) > self.frames(later), "the stages went on")
         termios.tcflow(slave, termios.TCOON)
         launcher.send_signal(signal.SIGINT)
         os.close(slave)
