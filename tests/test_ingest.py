@@ -233,20 +233,21 @@ class Kills(Source):
         self.feed(self.launch(None, "run"), self.video[200 * BYTES :])
         self.assertEqual(self.result("run", layers=("sparse",)), self.calm())
 
+    def reads(self, child, name):
+        """Whether a process has opened this file of the test's folder."""
+        folder = f"/proc/{child.pid}/fd"
+        try:
+            return any(os.path.realpath(os.path.join(folder, file)) == self.path(name) for file in os.listdir(folder))
+        except OSError:  # it has closed one of them meanwhile
+            return False
+
     def test_a_fifo_goes_on_where_it_was_held_open(self):
         os.mkfifo(self.path("fifo"))
         command = ("--shape", "20x20", "--name", "window", "--required", "tape", "--file", self.path("fifo"))
 
-        def has_opened(child):
-            folder = f"/proc/{child.pid}/fd"
-            try:
-                return any(os.path.realpath(os.path.join(folder, file)) == self.path("fifo") for file in os.listdir(folder))
-            except OSError:  # it has closed one of them meanwhile
-                return False
-
         def write_and_kill(fifo, data, accepted):
             child = self.by_hand(*command)
-            self.until(lambda: has_opened(child), "somebody read the FIFO")
+            self.until(lambda: self.reads(child, "fifo"), "somebody read the FIFO", child)
             fifo = fifo or open(self.path("fifo"), "wb", buffering=0)
             fifo.write(data)
             self.until(lambda: self.accepted("hand") >= accepted, "the frames were accepted")
@@ -258,7 +259,7 @@ class Kills(Source):
         write_and_kill(first, self.video[10 * BYTES + 150 : 20 * BYTES + 250], 20).close()  # on within the frame
         second = write_and_kill(None, self.video[20 * BYTES : 30 * BYTES], 30)  # another sender: a frame of its own
         child = self.by_hand(*command)
-        self.until(lambda: has_opened(child), "somebody read the FIFO")
+        self.until(lambda: self.reads(child, "fifo"), "somebody read the FIFO", child)
         second.close()
         tape = self.start(program("loom"), "record", "--run", "hand", "--name", "tape", "--in", f"ipc://{self.folder}/frames")
         child.stdin.close()
@@ -316,10 +317,12 @@ class Kills(Source):
         os.mkfifo(self.path("fifo"))
         child = self.by_hand("--shape", "20x20", "--name", "window", "--required", "", "--file", self.path("fifo"))
         for first in (0, 10, 20):
-            with open(self.path("fifo"), "wb", buffering=0) as fifo:
+            if first == 0:
+                self.until(lambda: self.reads(child, "fifo"), "somebody read the FIFO", child)
+            with open(os.open(self.path("fifo"), os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0) as fifo:  # or fail: nobody reads it
                 time.sleep(0.7 if first == 10 else 0)  # longer than it waits after an end
                 fifo.write(self.video[first * BYTES : (first + 10) * BYTES])
-            time.sleep(0.2)  # the end has been seen
+            time.sleep(0.1)  # the end has been seen, most likely, but is not believed yet
         self.feed(child, b"")
         self.assertEqual(self.accepted("hand"), 30)
 

@@ -6,13 +6,12 @@
 import json
 import os
 import signal
-import time
 import unittest
 
 import h5py
 import numpy
 
-from loom_case import Case, DIGITS, PATIENCE, PIPELINE, SOURCE, program
+from loom_case import Case, DIGITS, PIPELINE, SOURCE, program
 
 # PR comes from a sample of about 500 frames of a pass of 10,000: what its error may be here, three standard deviations
 # of what kernels/moments.h says. In passes of up to 64 frames it is exact.

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import termios
-import time
 import unittest
 
 from loom_case import Case, PATIENCE, PIPELINE, program

@@ -15,7 +15,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 import unittest
 import zlib
 

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 import unittest
 
 import h5py
@@ -18,7 +17,7 @@ import msgpack
 import numpy
 import zmq
 
-from loom_case import Case, DIGITS, PATIENCE, PIPELINE, datasets, program
+from loom_case import Case, DIGITS, PIPELINE, datasets, program
 
 MAPS = "  maps:   {{stage: render, tap: [window, sparse, topo]}}\n"
 SLOW = ("--set", "window.rate=400", "--set", "window.block=50")

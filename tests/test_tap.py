@@ -9,7 +9,6 @@ import pty
 import re
 import subprocess
 import threading
-import time
 import unittest
 
 import h5py
