@@ -75,6 +75,10 @@ class Cache(Base):
     def files(self, folder="loom-cache"):
         return sorted(glob.glob(self.path(folder, "*")))
 
+    def part(self):
+        """The file that is being written; None before it is there under its name."""
+        return next((name for name in self.files() if name.endswith(".part")), None)
+
     def assert_same(self, run, other="computed"):
         self.assertEqual(self.result(run), self.result(other))
         for stage in ("sparse", "topo"):
@@ -166,7 +170,7 @@ class Cache(Base):
                 log = self.path(run, "log.jsonl")
                 self.until(lambda: os.path.exists(log) and "are read from cache" in said(self.path(run)), "it read", child)
             else:
-                self.until(self.files, "it was begun to be written", child)
+                self.until(self.part, "it was begun to be written", child)
             self.assertTrue(self.kill_stages(child, ["sparse"], moment))
             self.finish(child)
             self.assertEqual(self.result(run), self.result("computed"), f"killed after {moment} s")
@@ -179,12 +183,11 @@ class Cache(Base):
         shutil.move(whole, self.path("whole.h5"))
         child = self.start(program("loom"), "run", self.write(PIPELINE, passes=4, checkpoint=0.1), "--dir", "hit", "--set",
                            "window.rate=50", "--set", f"sparse.layer={self.layer}", "--set", "sparse.frozen=true")
-        self.until(self.files, "it was begun to be written", child)  # of which the last frame is 20 s away
+        part = self.until(self.part, "it was begun to be written", child)  # the last frame of the pass is 20 s away
         child.kill()
         child.wait()
-        part = self.files()[0]
-        self.assertTrue(part.endswith(".part"))
         self.until(lambda: "still being written" not in self.loom("check", part), "the stage was gone")
+        self.assertEqual(self.files(), [part])
         shutil.copy(self.path("whole.h5"), part)
         self.frozen("hit")
         self.assertIn("are recorded into cache", said(self.path("hit"), "sparse"))
