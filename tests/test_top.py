@@ -44,13 +44,18 @@ class Terminal:
 
     def __init__(self, command, folder, columns=100, rows=30, **environment):
         self.output, self.code = "", None
+        known, when_known = os.pipe()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            os.close(when_known)
+            os.read(known, 1)  # until the other side has seen the terminal as it was before
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             os.chdir(folder)
             variables = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "COLORTERM": "", "NO_COLOR": "", **environment}
             os.execve(command[0], command, variables)
         self.before = termios.tcgetattr(self.fd)
+        os.close(when_known)
+        os.close(known)
 
     def read(self, seconds):
         end = time.monotonic() + seconds
