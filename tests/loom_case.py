@@ -110,16 +110,18 @@ class Case(unittest.TestCase):
         return files
 
     def until(self, condition, what, child=None):
-        """Wait until `condition()` holds; what it gave. Fails when that does not come, or once `child` has ended before it."""
+        """Wait until `condition()` holds; what it gave. Fails when that does not come, or once `child` has ended before it. `what`: in
+        words, or a function that gives them when it fails."""
         end = time.monotonic() + PATIENCE
         while not (found := condition()):
             if child is not None and child.poll() is not None:
                 if found := condition():
                     break
                 out, err = child.communicate()
-                self.fail(f"it ended, with {child.returncode}, before {what}; it said:\n{(out or '')[-3000:]}\n{(err or '')[-3000:]}")
+                self.fail(f"it ended, with {child.returncode}, before {what() if callable(what) else what}; it said:\n"
+                          f"{(out or '')[-3000:]}\n{(err or '')[-3000:]}")
             if time.monotonic() > end:
-                self.fail(f"it never happened that {what}")
+                self.fail(f"it never happened that {what() if callable(what) else what}")
             time.sleep(0.02)
         return found
 
@@ -137,7 +139,8 @@ class Case(unittest.TestCase):
             done = self.frames_done(run)
             return all(done.get(name, 0) >= (since or {}).get(name, 0) + by for name in names)
 
-        self.until(further, f"{', '.join(names)} of {run} had done {by} frames more", child)
+        self.until(further, lambda: f"{', '.join(names)} of {run} had done {by} frames more than in {since}; now: {self.frames_done(run)}",
+                   child)
 
     def catches(self, child, number):
         """Whether a process is ready for a signal; before it is, the signal would just kill it."""

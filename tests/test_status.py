@@ -3,6 +3,7 @@
 
     tests/test_status.py FOLDER_OF_PROGRAMS [unittest arguments]"""
 
+import contextlib
 import datetime
 import json
 import os
@@ -39,14 +40,15 @@ class Status(Case):
 
     def wait_for(self, launcher, condition, run="run"):
         """The first status for which `condition` holds."""
-        def found():
-            try:
-                status = self.status(run)
-            except FileNotFoundError:
-                return None
-            return status if condition(status) else None
+        seen = []
 
-        return self.until(found, "it was seen in status.json", launcher)
+        def found():
+            with contextlib.suppress(FileNotFoundError):
+                seen[:] = [self.status(run)]
+            return seen and condition(seen[0])
+
+        self.until(found, lambda: f"it was seen; the last status: {seen}", launcher)
+        return seen[0]
 
     def all_tell(self, status):
         return all(stage["computing"] is not None for stage in status["stages"])
