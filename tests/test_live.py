@@ -430,8 +430,8 @@ class View(LiveCase):
     def test_member_of_a_sweep_that_goes_on(self):
         child = self.start(program("loom"), "sweep", self.write(PIPELINE, passes=4000), "--dir", "all", "--over", "topo.strength=0.1,0.3",
                            "--quiet", *SLOW)
-        self.wait_for(self.path("all", "strength=0.1", "sockets", "topo.tap"))
-        self.wait_for(self.path("all", "sockets", "sparse.tap"))
+        self.wait_for_taps(child, "all", "window", "sparse")
+        self.wait_for_taps(child, os.path.join("all", "strength=0.1"), "topo")
         view, port = self.view(os.path.join("all", "strength=0.1"))
         viewer = self.viewer(port)
         clip = viewer.until(lambda message: message["t"] == "clip" and {"window/data", "sparse/index", "topo/data"} <= set(message.arrays))
@@ -503,7 +503,7 @@ class View(LiveCase):
 
     def test_run_that_goes_on(self):
         run = self.start(program("loom"), "run", self.write(PIPELINE, passes=4000), "--dir", "run", *SLOW)
-        self.wait_for(self.path("run", "sockets", "topo.tap"))
+        self.wait_for_taps(run, "run", "window", "sparse", "topo")
         child, port = self.view()
         viewer = self.viewer(port)
         scene = viewer.until(lambda message: message["t"] == "scene" and len(message["streams"]) == 3 and message["recording"])
@@ -524,7 +524,7 @@ class View(LiveCase):
         """The page that was left open shows the new run: its frames, its recording, its curves."""
         def begin(*arguments):
             child = self.start(program("loom"), "run", self.write(PIPELINE, passes=1000), "--dir", "run", *SLOW, *arguments)
-            self.wait_for(self.path("run", "sockets", "topo.tap"))
+            self.wait_for_taps(child, "run", "window", "sparse", "topo")
             return child
 
         def interrupt(child):
@@ -602,7 +602,7 @@ class View(LiveCase):
         self.start(program("loom-generate"), "--name=window", "--tapestry", DIGITS, "--window=5", "--frames=1000", "--passes=1000",
                    "--rate=1000", "--bind", frames, "--bind-tap", "ipc://" + tap)
         self.start(program("loom-sparse"), "--in", frames, "--grid=4x4", "--run", self.path("a"), "--bind", "ipc://" + self.path("s"))
-        self.wait_for(tap)
+        self.until(lambda: os.path.exists(tap), "the tap was there")
         child, port = self.view()
         viewer = self.viewer(port)
         viewer.until(lambda message: message["t"] == "scene" and self.shape_of(message, "window") == [5, 5])
@@ -629,8 +629,9 @@ class View(LiveCase):
     def shape_of(scene, name):
         return next((stream["shape"] for stream in scene["streams"] if stream["name"] == name), None)
 
-    def wait_for(self, path):
-        self.until(lambda: os.path.exists(path), path + " was there")
+    def wait_for_taps(self, launcher, run, *names):
+        """Until these stages of a run can be looked at: `loom view` shows those that can when it begins."""
+        self.until(lambda: all(os.path.exists(self.path(run, "sockets", name + ".tap")) for name in names), "all taps were there", launcher)
 
     def frames_of(self, layer):
         with h5py.File(self.path("run", "layers", layer + ".h5")) as file:
