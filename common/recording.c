@@ -504,6 +504,7 @@ static int settle(struct recording *self)
     for (size_t s = 0; s < self->n_tapes; s++) {
         streams[s] = self->tapes[s].info;
     }
+    (void)recording_await_readers(self->fd); /* if one stays, HDF5 finds that out itself */
     hid_t access = recording_access(false);
     self->file = access < 0 ? HDF5_NONE : H5Fopen(self->path, H5F_ACC_RDWR, access);
     hdf5_release(&access);

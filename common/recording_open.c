@@ -16,7 +16,8 @@
 #include "hdf5_file.h"
 #include "recording_state.h"
 
-#define LOCK_TRIES 10 /* a writer that has just been killed may take a moment to be gone */
+#define LOCK_TRIES 10   /* a writer that has just been killed may take a moment to be gone */
+#define READER_TRIES 50 /* a reader holds HDF5's lock while it opens the file; with SWMR not for longer */
 #define LOCK_PAUSE_US 100000
 #define FLAG_WRITE 1U /* in the superblock: open for writing, */
 #define FLAG_SWMR 4U  /* with readers beside */
@@ -49,6 +50,18 @@ fail:
     return HDF5_NONE;
 }
 
+bool recording_await_readers(int fd)
+{
+    int locked = flock(fd, LOCK_EX | LOCK_NB);
+    for (int i = 0; i < READER_TRIES && locked < 0 && errno == EWOULDBLOCK; i++) {
+        usleep(LOCK_PAUSE_US);
+        locked = flock(fd, LOCK_EX | LOCK_NB);
+    }
+    bool open = locked < 0 && errno == EWOULDBLOCK; /* other errors: a file system without locks */
+    flock(fd, LOCK_UN);
+    return !open;
+}
+
 /* One writer at a time. An open-file-description lock leaves HDF5's own locks alone and ends with the
  * process. */
 static int lock(struct recording *self)
@@ -68,12 +81,11 @@ static int lock(struct recording *self)
                          "%s is being recorded by another process; stop that one, or name another file",
                          self->path);
     }
-    if (flock(self->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+    if (!recording_await_readers(self->fd)) {
         return error_set(LOOM_EIO,
                          "%s is open in another program; close it there (h5py: open it with swmr=True)",
                          self->path);
     }
-    flock(self->fd, LOCK_UN);
     return LOOM_OK;
 }
 
@@ -127,7 +139,8 @@ static int open_file(struct recording *self)
         give_back(self);
     }
     hid_t access = recording_access(true);
-    if (access < 0 || (killed && hdf5_allow_left(access) < 0)) {
+    /* Without HDF5's own lock: a reader that is just opening the file might hold it. */
+    if (access < 0 || H5Pset_file_locking(access, 0, 1) < 0 || (killed && hdf5_allow_left(access) < 0)) {
         int status = hdf5_fail(LOOM_EINTERNAL, "cannot prepare the opening of %s", self->path);
         hdf5_release(&access);
         return status;

@@ -72,6 +72,10 @@ bool recording_is_open(int fd);
 /* Whether it says so, and that there were no readers beside (SWMR): the file was being closed. */
 bool recording_is_open_alone(int fd);
 
+/* Wait until nobody holds HDF5's lock on the file, as every reader does while he opens it, for at most 5 s. False: somebody
+ * does all the time, having opened it without SWMR. */
+bool recording_await_readers(int fd);
+
 /* How HDF5 is to handle the file; swmr: beside readers. The caller closes it; HDF5_NONE on failure. */
 hid_t recording_access(bool swmr);
 

@@ -1,9 +1,13 @@
 """What the end-to-end tests share: a folder of its own for every test, programs of the build started and always cleaned up,
 and files compared dataset by dataset. A test file is called with the folder of programs as its first argument:
 
-    tests/test_pipeline.py FOLDER_OF_PROGRAMS [unittest arguments]"""
+    tests/test_pipeline.py FOLDER_OF_PROGRAMS [unittest arguments]
+
+No test may depend on how fast the machine is: it waits for what it needs (until, until_further), never for a time in which that
+should have happened, and runs that must not end before are paced (window.rate) so slowly that they cannot."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -105,6 +109,45 @@ class Case(unittest.TestCase):
             files["recording"] = datasets(self.path(run, "recordings", recording + ".h5"))
         return files
 
+    def until(self, condition, what, child=None):
+        """Wait until `condition()` holds; what it gave. Fails when that does not come, or once `child` has ended before it. `what`: in
+        words, or a function that gives them when it fails."""
+        end = time.monotonic() + PATIENCE
+        while not (found := condition()):
+            if child is not None and child.poll() is not None:
+                if found := condition():
+                    break
+                out, err = child.communicate()
+                self.fail(f"it ended, with {child.returncode}, before {what() if callable(what) else what}; it said:\n"
+                          f"{(out or '')[-3000:]}\n{(err or '')[-3000:]}")
+            if time.monotonic() > end:
+                self.fail(f"it never happened that {what() if callable(what) else what}")
+            time.sleep(0.02)
+        return found
+
+    def frames_done(self, run):
+        """How many frames each stage of a run has done, by its name, as RUN/status.json tells about once a second."""
+        try:
+            with open(self.path(run, "status.json"), encoding="utf-8") as file:
+                return {stage["name"]: stage["frame"] or 0 for stage in json.load(file)["stages"]}
+        except FileNotFoundError:
+            return {}
+
+    def until_further(self, run, names, child, since=None, by=1):
+        """Wait until each of these stages has done `by` frames more than in `since`, a frames_done() of earlier (default: than 0)."""
+        def further():
+            done = self.frames_done(run)
+            return all(done.get(name, 0) >= (since or {}).get(name, 0) + by for name in names)
+
+        self.until(further, lambda: f"{', '.join(names)} of {run} had done {by} frames more than in {since}; now: {self.frames_done(run)}",
+                   child)
+
+    def catches(self, child, number):
+        """Whether a process is ready for a signal; before it is, the signal would just kill it."""
+        with open(f"/proc/{child.pid}/status", encoding="ascii") as file:
+            mask = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+        return int(mask, 16) >> (number - 1) & 1 == 1
+
     def stage_pid(self, launcher, name):
         """Process number of the stage `name` of a launcher, or None."""
         try:
@@ -123,7 +166,10 @@ class Case(unittest.TestCase):
         return None
 
     def kill_stages(self, launcher, names, moment):
-        """Send SIGKILL to all of `names` at once, `moment` seconds from now; whether each of them was there."""
+        """Send SIGKILL to all of `names` at once, `moment` seconds after all of them have been started; whether each of them was
+        there still."""
+        self.until(lambda: launcher.poll() is not None or all(self.stage_pid(launcher, name) for name in names),
+                   f"{', '.join(names)} had been started")
         time.sleep(moment)
         pids = [self.stage_pid(launcher, name) for name in names]
         for pid in pids:

@@ -16,7 +16,9 @@ import numpy
 import zmq
 
 from loom_case import PIPELINE, program
-from test_replay import SLOW, Base, damage, passes, said
+from test_replay import Base, damage, passes, said
+
+SLOW = ("--set", "window.rate=800", "--set", "window.block=50")
 
 
 class Stranger:
@@ -72,6 +74,10 @@ class Cache(Base):
 
     def files(self, folder="loom-cache"):
         return sorted(glob.glob(self.path(folder, "*")))
+
+    def part(self):
+        """The file that is being written; None before it is there under its name."""
+        return next((name for name in self.files() if name.endswith(".part")), None)
 
     def assert_same(self, run, other="computed"):
         self.assertEqual(self.result(run), self.result(other))
@@ -152,7 +158,7 @@ class Cache(Base):
 
     def test_killed_while_it_writes_and_while_it_reads(self):
         self.frozen("computed", "--set", "sparse.cache=off")
-        for number, moment in enumerate((0.15, 0.3, 0.45, 0.3)):
+        for number, moment in enumerate((0, 0.3, 0.6, 0.3)):  # of the 1.25 s that a pass takes at least
             if number == 3:
                 self.assertEqual(len(self.files()), 1)
             else:
@@ -160,7 +166,11 @@ class Cache(Base):
             run = f"hit-{number}"
             child = self.start(program("loom"), "run", self.write(PIPELINE, passes=4, checkpoint=0.1), "--dir", run, *SLOW, "--set",
                                f"sparse.layer={self.layer}", "--set", "sparse.frozen=true")
-            self.until(lambda: self.stage_pid(child, "sparse"), "the stage was there")
+            if number == 3:
+                log = self.path(run, "log.jsonl")
+                self.until(lambda: os.path.exists(log) and "are read from cache" in said(self.path(run)), "it read", child)
+            else:
+                self.until(self.part, "it was begun to be written", child)
             self.assertTrue(self.kill_stages(child, ["sparse"], moment))
             self.finish(child)
             self.assertEqual(self.result(run), self.result("computed"), f"killed after {moment} s")
@@ -171,14 +181,13 @@ class Cache(Base):
         self.frozen("computed")
         whole = self.files()[0]
         shutil.move(whole, self.path("whole.h5"))
-        child = self.start(program("loom"), "run", self.write(PIPELINE, passes=4, checkpoint=0.1), "--dir", "hit", *SLOW, "--set",
-                           f"sparse.layer={self.layer}", "--set", "sparse.frozen=true")
-        self.until(self.files, "it was begun to be written")
+        child = self.start(program("loom"), "run", self.write(PIPELINE, passes=4, checkpoint=0.1), "--dir", "hit", "--set",
+                           "window.rate=50", "--set", f"sparse.layer={self.layer}", "--set", "sparse.frozen=true")
+        part = self.until(self.part, "it was begun to be written", child)  # the last frame of the pass is 20 s away
         child.kill()
         child.wait()
-        part = self.files()[0]
-        self.assertTrue(part.endswith(".part"))
         self.until(lambda: "still being written" not in self.loom("check", part), "the stage was gone")
+        self.assertEqual(self.files(), [part])
         shutil.copy(self.path("whole.h5"), part)
         self.frozen("hit")
         self.assertIn("are recorded into cache", said(self.path("hit"), "sparse"))

@@ -4,6 +4,7 @@ read live is what is recorded, what is served is what is learned from, and one c
 
     tests/test_companion.py FOLDER_OF_PROGRAMS [unittest arguments]"""
 
+import contextlib
 import os
 import random
 import re
@@ -29,7 +30,7 @@ os.environ["PYTHONPATH"] = PYTHON  # of examples, and of the notebook's kernel
 import loom  # noqa: E402  (the module under test)
 
 LOOK = PIPELINE + "  maps: {{stage: render, tap: [sparse, topo]}}\n"
-SLOW = {"window.rate": 1500, "window.block": 50}
+SLOW = {"window.rate": 400, "window.block": 50}
 
 
 def noise(t):
@@ -60,11 +61,7 @@ class Companion(Case):
 
     def first(self, errors):
         """The Error of a server that is about to end."""
-        end = time.time() + PATIENCE
-        while not errors and time.time() < end:
-            time.sleep(0.05)
-        self.assertTrue(errors, "the server has not ended with an Error")
-        return errors[0]
+        return self.until(lambda: errors, "the server ended with an Error")[0]
 
     def router(self, name, answer):
         """A producer of any behaviour: answer(request) gives a reply's parts or None. Gives its endpoint."""
@@ -202,8 +199,8 @@ class Streams(Companion):
 
     def test_stalled_reader_holds_nobody_up(self):
         self.run_pipeline("calm", passes=20)
-        run = self.run_loom("run", passes=20, set={"topo.ring": 1, "window.rate": 15000})  # 13,000 fill it
-        stalled = loom.stream(run.endpoint("topo"), patience=1, timeout=0.2)
+        run = self.run_loom("run", passes=20, set={"topo.ring": 1, "window.rate": 3000})  # 13,000 fill it
+        stalled = loom.stream(run.endpoint("topo"), patience=5, timeout=0.2)
         self.assertEqual(next(stalled)[0], 0)
         self.assertEqual(run.wait(PATIENCE), 0)
         self.assertEqual(self.result("run"), self.result("calm"))
@@ -227,7 +224,7 @@ class Taps(Companion):
         self.run_pipeline("calm", passes=3)
         run = self.run_loom("run", passes=3, set=SLOW)
         seen = {"data": [], "weights": [], "metrics": []}
-        for topic, seq, value, about in loom.tap(run.endpoint("sparse", tap=True), patience=1):
+        for topic, seq, value, about in loom.tap(run.endpoint("sparse", tap=True)):
             seen[topic].append((seq, value, about))
         self.assertEqual(run.wait(PATIENCE), 0)
         self.assertEqual(self.result("run"), self.result("calm"))
@@ -421,7 +418,7 @@ class Rubbish(Companion):
                ({"v": 1, "t": "err", "why": "no"}, "refuses")]
         for number, (reply, words) in enumerate(odd):
             endpoint = self.describer(f"odd{number}", about, reply)
-            stream = loom.stream(endpoint, patience=0.5, timeout=0.1)
+            stream = loom.stream(endpoint, patience=1, timeout=0.1)
             self.assertFails(65, [words], list, stream)
             self.assertFails(64, ["start=0"], next, stream)  # it has not ended
 
@@ -548,18 +545,18 @@ class Files(Companion):
 
     def test_recording_that_is_being_written(self):
         run = self.run_loom("run", passes=3, set={**SLOW, "tape.checkpoint": 0.1})
-        end, tape = time.time() + PATIENCE, None
-        while tape is None and time.time() < end:
-            try:
-                tape = run.recording()
-            except loom.Error:
-                time.sleep(0.05)
-        lengths = []
+
+        def recording():
+            with contextlib.suppress(loom.Error):
+                return run.recording()
+
+        tape = self.until(recording, "there was a recording", run.process)
+        lengths, newest = [], []
         while run.poll() is None:
             lengths.append(len(tape.codes))
-            for rows in tape.streams.values():
-                if len(rows):  # what is there is whole: a row is not all zeros
-                    self.assertGreater(rows[-1].max(), 0)
+            for name, rows in tape.streams.items():
+                if n := len(rows):
+                    newest.append((name, n - 1, rows[n - 1]))
             time.sleep(0.05)
         tape.close()
         run.wait()
@@ -567,6 +564,8 @@ class Files(Companion):
         self.assertEqual(sorted(lengths), lengths)
         with run.recording() as tape:
             self.assertEqual(len(tape.codes), 3000)
+            for name, n, row in newest:
+                numpy.testing.assert_array_equal(row, tape.streams[name][n], f"row {n} of {name} was whole at once")
 
 
 class Runs(Companion):
@@ -598,9 +597,11 @@ class Runs(Companion):
     def test_stop_and_go_on(self):
         self.run_pipeline("calm")
         for _ in range(2):
+            since = self.frames_done("run")
             run = self.run_loom("run", set=SLOW)
+            self.until_further("run", ("sparse", "topo"), run.process, since)
             with self.assertRaises(subprocess.TimeoutExpired):
-                run.wait(0.8)
+                run.wait(0.1)
             self.assertEqual(run.stop(PATIENCE), 130)
         self.assertEqual(self.run_loom("run", set=SLOW).stop(PATIENCE), 130)  # at once
         run = self.run_loom("run", set=SLOW)
@@ -622,6 +623,7 @@ class Runs(Companion):
                        "print(run.poll(), run.process.pid)\n")
         child = self.start("/usr/bin/python3", script, start_new_session=True)
         self.assertEqual(child.stdout.readline(), "4\n")
+        self.until_further("run", ("sparse", "topo"), child)
         os.killpg(child.pid, signal.SIGINT)
         code, pid = self.finish(child).split()
         self.assertEqual(code, "None", "it was running after Ctrl-C")
@@ -741,9 +743,9 @@ class Documents(Companion):
                 continue
             live = "sockets/" in block and self.start(
                 program("loom"), "run", "pipelines/topo.yaml", "--dir", "runs/topo", "--again",
-                "--set", "window.rate=1500", "--set", "window.block=50")
-            while live and not os.path.exists(self.path("runs", "topo", "sockets", "sparse.tap")):
-                time.sleep(0.01)
+                "--set", "window.rate=300", "--set", "window.block=50")
+            if live:
+                self.until_further(os.path.join("runs", "topo"), ("sparse",), live)
             said = self.finish(self.start("/usr/bin/python3", "-c", block))
             self.assertTrue(said, "it shows something")
             if live:

@@ -3,13 +3,13 @@
 
     tests/test_draw_files.py FOLDER_OF_PROGRAMS [unittest arguments]"""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import time
 import unittest
 import zlib
 
@@ -423,10 +423,9 @@ class Learning(DrawCase):
     def test_while_checkpoints_come_and_go(self):
         self.write(PIPELINE, passes=100000, checkpoint=0)
         run = self.start(program("loom"), "run", "test.yaml", "--dir", "live", "--set", "window.rate=3000")
-        folder, end = self.path("live", "checkpoints"), time.time() + PATIENCE
-        while time.time() < end and not (os.path.isdir(folder) and
-                                         any(re.match(r"topo-[1-9]\d*\.h5$", name) for name in os.listdir(folder))):
-            time.sleep(0.1)
+        folder = self.path("live", "checkpoints")
+        self.until(lambda: os.path.isdir(folder) and any(re.match(r"topo-[1-9]\d*\.h5$", name) for name in os.listdir(folder)),
+                   "there was a checkpoint", run)
         for _ in range(10):
             for what in ("prototypes", "coverage", "unit"):
                 self.draw(what, "live", "-o", "x.png", "--force", *(("--unit", "most") if what == "unit" else ()))
@@ -735,13 +734,18 @@ class Animation(DrawCase):
         """Frames that are to come are waited for; a stop leaves a whole file."""
         self.write(PIPELINE, passes=100000)
         run = self.start(program("loom"), "run", "test.yaml", "--dir", "live", "--set", "window.rate=2000")
-        tape, end = self.path("live", "recordings", "tape.h5"), time.time() + PATIENCE
-        while not os.path.exists(tape) and time.time() < end:
-            time.sleep(0.1)
+        self.until(lambda: os.path.exists(self.path("live", "recordings", "tape.h5")), "a recording was begun", run)
         self.draw("animation", "live", "--frames", "5000..5099", "-o", "x.png")
         self.assertEqual(self.open("x.png").n_frames, 100)
         endless = self.start(program("loom-draw"), "animation", "live", "--frames", "0..", "--most", "1", "-o", "y.png")
-        time.sleep(3)
+
+        def frames():
+            with contextlib.suppress(FileNotFoundError):
+                with open(self.path("y.png.tmp"), "rb") as file:
+                    return file.read().count(b"fcTL")
+            return 0
+
+        self.until(lambda: frames() > 50, "some frames were written", endless)
         endless.send_signal(signal.SIGINT)
         self.assertIn("interrupted after", self.finish(endless, code=130))
         self.assertGreater(self.open("y.png").n_frames, 50)

@@ -89,12 +89,6 @@ class Source(Case):
         with h5py.File(self.path(run, "recordings", "tape.h5"), "r") as tape:
             return tape[name][()]
 
-    def await_true(self, condition, why):
-        end = time.time() + PATIENCE
-        while not condition():
-            self.assertLess(time.time(), end, why)
-            time.sleep(0.02)
-
     def accepted(self, run, name="window"):
         """Frames in a spool, as far as files tell."""
         folder, frames = self.path(run, "spool", name), 0
@@ -164,7 +158,7 @@ class Kills(Source):
         for names in (["window"], ["window", "sparse"], ["tape"]):
             run = "run-" + "-".join(names)
             child = self.launch(self.PIPELINE, run)
-            sender = Sender(child.stdin, self.video, piece=997, pause=0.012)
+            sender = Sender(child.stdin, self.video, piece=997, pause=0.025)  # 6 s
             child.stdin = None
             for _ in range(3 if names == ["window"] else 1):
                 time.sleep(random.uniform(0.3, 0.7))
@@ -183,16 +177,18 @@ class Kills(Source):
         sender = Sender(os.fdopen(give, "wb"), frames, piece=1 << 16)
         settings = ("--shape", "10x10", "--label", "x", "--required", "", "--name", "window", "--spool", "1")
         command = (program("loom-ingest"), "--run", "hand", "--bind", f"ipc://{self.folder}/frames", *settings)
-        for _ in range(40):
+        kills = 0
+        while kills < 40 and sender.sent < 0.9 * len(frames):
             child = self.start(*command, stdin=take)
             before = sender.sent
             end = time.time() + PATIENCE
-            while sender.sent == before and sender.sent < len(frames) and time.time() < end:
+            while sender.sent == before and time.time() < end:
                 time.sleep(0.001)
             time.sleep(random.uniform(0, 0.02))
             child.kill()
             child.wait()
-        self.assertLess(sender.sent, len(frames), "the kills came too late to meet anything")
+            kills += 1
+        self.assertGreater(kills, 5, "the kills came too late to meet anything")
         self.finish(self.start(*command, stdin=take))
         os.close(take)
         folder = self.path("hand", "spool", "window")
@@ -210,8 +206,9 @@ class Kills(Source):
         child = self.launch(self.PIPELINE, "run")
         half = 300 * BYTES + 123  # a frame is torn
         Sender(child.stdin, self.video[:half] + bytes(1), pause=0.01)
-        self.await_true(lambda: self.accepted("run") >= 300, "the frames were not accepted")
-        pids = [self.stage_pid(child, name) for name in ("window", "sparse", "tape")]
+        self.until(lambda: self.accepted("run") >= 300, "the frames were accepted")
+        pids = self.until(lambda: (found := [self.stage_pid(child, name) for name in ("window", "sparse", "tape")]) and all(found) and
+                          found, "all stages were there", child)
         child.kill()
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -228,7 +225,7 @@ class Kills(Source):
         child = self.launch(self.PIPELINE, "run")
         sender = Sender(child.stdin, self.video[: 200 * BYTES], pause=0.005)
         pipe, child.stdin = child.stdin, None
-        self.await_true(lambda: self.accepted("run") >= 200, "the frames were not accepted")
+        self.until(lambda: self.accepted("run") >= 200, "the frames were accepted")
         sender.join(PATIENCE)
         pipe.close()
         child.send_signal(signal.SIGINT)
@@ -236,23 +233,24 @@ class Kills(Source):
         self.feed(self.launch(None, "run"), self.video[200 * BYTES :])
         self.assertEqual(self.result("run", layers=("sparse",)), self.calm())
 
+    def reads(self, child, name):
+        """Whether a process has opened this file of the test's folder."""
+        folder = f"/proc/{child.pid}/fd"
+        try:
+            return any(os.path.realpath(os.path.join(folder, file)) == self.path(name) for file in os.listdir(folder))
+        except OSError:  # it has closed one of them meanwhile
+            return False
+
     def test_a_fifo_goes_on_where_it_was_held_open(self):
         os.mkfifo(self.path("fifo"))
         command = ("--shape", "20x20", "--name", "window", "--required", "tape", "--file", self.path("fifo"))
 
-        def has_opened(child):
-            folder = f"/proc/{child.pid}/fd"
-            try:
-                return any(os.path.realpath(os.path.join(folder, file)) == self.path("fifo") for file in os.listdir(folder))
-            except OSError:  # it has closed one of them meanwhile
-                return False
-
         def write_and_kill(fifo, data, accepted):
             child = self.by_hand(*command)
-            self.await_true(lambda: has_opened(child), "nobody reads the FIFO")
+            self.until(lambda: self.reads(child, "fifo"), "somebody read the FIFO", child)
             fifo = fifo or open(self.path("fifo"), "wb", buffering=0)
             fifo.write(data)
-            self.await_true(lambda: self.accepted("hand") >= accepted, "the frames were not accepted")
+            self.until(lambda: self.accepted("hand") >= accepted, "the frames were accepted")
             child.kill()
             child.wait()
             return fifo
@@ -261,7 +259,7 @@ class Kills(Source):
         write_and_kill(first, self.video[10 * BYTES + 150 : 20 * BYTES + 250], 20).close()  # on within the frame
         second = write_and_kill(None, self.video[20 * BYTES : 30 * BYTES], 30)  # another sender: a frame of its own
         child = self.by_hand(*command)
-        self.await_true(lambda: has_opened(child), "nobody reads the FIFO")
+        self.until(lambda: self.reads(child, "fifo"), "somebody read the FIFO", child)
         second.close()
         tape = self.start(program("loom"), "record", "--run", "hand", "--name", "tape", "--in", f"ipc://{self.folder}/frames")
         child.stdin.close()
@@ -273,7 +271,7 @@ class Kills(Source):
     def test_a_torn_tail_is_cut(self):
         child = self.by_hand("--shape", "20x20", "--name", "window", "--required", "reader")
         os.write(child.stdin.fileno(), self.video[: 100 * BYTES])
-        self.await_true(lambda: self.accepted("hand") >= 100, "the frames were not accepted")
+        self.until(lambda: self.accepted("hand") >= 100, "the frames were accepted")
         child.kill()
         child.wait()
         child.stdin.close()
@@ -305,7 +303,7 @@ class Kills(Source):
                 with open(file, "wb") as segment:
                     segment.write(begun)
                 child = self.by_hand(*arguments)
-                self.await_true(lambda: not os.path.exists(file) or child.poll() is not None, "it is still there")
+                self.until(lambda: not os.path.exists(file) or child.poll() is not None, "it was gone")
                 child.send_signal(signal.SIGTERM)
                 self.feed(child, b"", 130)
             self.feed(self.by_hand(*arguments), self.video[before * BYTES : (before + slots) * BYTES])
@@ -319,10 +317,12 @@ class Kills(Source):
         os.mkfifo(self.path("fifo"))
         child = self.by_hand("--shape", "20x20", "--name", "window", "--required", "", "--file", self.path("fifo"))
         for first in (0, 10, 20):
-            with open(self.path("fifo"), "wb", buffering=0) as fifo:
+            if first == 0:
+                self.until(lambda: self.reads(child, "fifo"), "somebody read the FIFO", child)
+            with open(os.open(self.path("fifo"), os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0) as fifo:  # or fail: nobody reads it
                 time.sleep(0.7 if first == 10 else 0)  # longer than it waits after an end
                 fifo.write(self.video[first * BYTES : (first + 10) * BYTES])
-            time.sleep(0.2)  # the end has been seen
+            time.sleep(0.1)  # the end has been seen, most likely, but is not believed yet
         self.feed(child, b"")
         self.assertEqual(self.accepted("hand"), 30)
 
@@ -332,7 +332,7 @@ class Kills(Source):
         data = video(20, "yuv4mpegpipe", "yuv420p", "20x20")
         child = self.by_hand(*command, "--format", "y4m")
         os.write(child.stdin.fileno(), data)
-        self.await_true(lambda: self.accepted("hand") >= 20, "the frames were not accepted")
+        self.until(lambda: self.accepted("hand") >= 20, "the frames were accepted")
         child.kill()
         child.wait()
         child.stdin.close()
@@ -343,7 +343,7 @@ class Kills(Source):
     def test_a_damaged_spool_is_not_served(self):
         child = self.by_hand("--shape", "20x20", "--name", "window", "--required", "tape")
         os.write(child.stdin.fileno(), self.video[: 100 * BYTES])
-        self.await_true(lambda: self.accepted("hand") >= 100, "the frames were not accepted")
+        self.until(lambda: self.accepted("hand") >= 100, "the frames were accepted")
         with open(self.path("hand", "spool", "window", f"{0:020}.frames"), "r+b") as spool:
             spool.seek(32 + 50 * (32 + BYTES) + 100)
             spool.write(b"\xff\x00\xff")
@@ -361,11 +361,15 @@ class Backpressure(Source):
         child = self.by_hand("--shape", "20x20", "--spool", "1", "--name", "window", "--required", "tape", "--block", "64")
         sender = Sender(child.stdin, data, piece=1 << 16)
         pipe, child.stdin = child.stdin, None
-        self.await_true(lambda: self.accepted("hand") > 2000, "nothing was accepted")
-        time.sleep(1)
-        waits_at = sender.sent
-        time.sleep(0.5)
-        self.assertEqual(sender.sent, waits_at, "the sender waits")
+        self.until(lambda: self.accepted("hand") > 2000, "something was accepted")
+        moved = [sender.sent, time.monotonic()]
+
+        def waits():
+            if sender.sent != moved[0]:
+                moved[:] = sender.sent, time.monotonic()
+            return time.monotonic() > moved[1] + 1
+
+        self.until(waits, "nothing had been taken for a second", child)
         self.assertLess(sender.sent, 5 << 20)
         spool = self.path("hand", "spool", "window")
         size = sum(os.path.getsize(os.path.join(spool, file)) for file in os.listdir(spool) if file.endswith(".frames"))
@@ -430,7 +434,7 @@ class Messages(Source):
             if kill:
                 self.kill_stages(kill[0], [kill[1]], random.uniform(0, 0.02))
                 kill = None
-            if request.poll(1500):
+            if request.poll(1500 if "seq" in message else 1000 * PATIENCE):  # sent once more, it is known by its number only
                 answer = msgpack.unpackb(request.recv())
                 request.close()
                 return answer
@@ -462,7 +466,7 @@ class Messages(Source):
         def send(i):
             with zmq.Context.instance().socket(zmq.REQ) as sender:
                 sender.setsockopt(zmq.LINGER, 0)
-                sender.setsockopt(zmq.RCVTIMEO, 30000)
+                sender.setsockopt(zmq.RCVTIMEO, 1000 * PATIENCE)
                 sender.connect(f"ipc://{self.folder}/in-{i}")
                 for n in range(1, 401):
                     sender.send(msgpack.packb({"v": 1, "t": "frames", "data": bytes(4)}))
@@ -496,6 +500,7 @@ class Messages(Source):
         child.stdin.close()
         child.stdin = None
         reader = self.context.socket(zmq.DEALER)
+        reader.setsockopt(zmq.RCVTIMEO, 1000 * PATIENCE)
         reader.connect(f"ipc://{self.folder}/frames")
 
         def fetch(first, n, ack=0):
@@ -524,7 +529,7 @@ class Messages(Source):
         for number, (arguments, warned) in enumerate((((), True), (("--required=*",), True), (("--required", "a"), False))):
             name = f"window{number}"
             child = self.by_hand("--shape", "20x20", "--name", name, *arguments)
-            self.await_true(lambda: os.path.exists(self.path("hand", "spool", name, "about")), "no spool")
+            self.until(lambda: os.path.exists(self.path("hand", "spool", name, "about")), "there was a spool")
             child.send_signal(signal.SIGTERM)
             self.assertEqual("name the readers" in self.feed(child, b"", 130), warned, arguments)
 
@@ -625,7 +630,7 @@ class Rubbish(Source):
 
     def test_one_spool_one_process(self):
         child = self.by_hand("--name", "window", "--shape", "20x20")
-        self.await_true(lambda: os.path.exists(self.path("hand", "spool", "window", "about")), "no spool")
+        self.until(lambda: os.path.exists(self.path("hand", "spool", "window", "about")), "there was a spool")
         other = self.start(program("loom"), "ingest", "--run", "hand", "--name", "window", "--shape", "20x20", "--bind",
                            f"ipc://{self.folder}/other", stdin=subprocess.PIPE)
         self.assertIn("in use", self.feed(other, b"", 69))
@@ -680,8 +685,8 @@ class Images(Source):
         numpy.save(self.path("frames.npy"), self.frames)
         pipeline = source("images", source="frames.npy", passes=2, block=32)
         self.loom("run", self.write(pipeline), "--dir", "calm")
-        child = self.start(program("loom"), "run", self.write(pipeline), "--dir", "run", "--set", "window.rate=900")
-        hit = self.kill_stages(child, ["window"], random.uniform(0.3, 0.9))
+        child = self.start(program("loom"), "run", self.write(pipeline), "--dir", "run", "--set", "window.rate=300")
+        hit = self.kill_stages(child, ["window"], random.uniform(0, 3))  # it lasts 4 s
         self.finish(child)
         self.assertTrue(hit, "the kill met no running stage")
         self.assertEqual(self.result("run", layers=("sparse",)), self.result("calm", layers=("sparse",)))

@@ -7,6 +7,7 @@ nobody, and strangers get nothing and break nothing.
 LOOM_MALFORMED (default 10000) is how many malformed requests are sent while a run trains."""
 
 import base64
+import contextlib
 import json
 import os
 import random
@@ -65,6 +66,10 @@ class LiveCase(Case):
         child = self.start(program("loom-view"), run, "--address", f"127.0.0.1:{port}", *arguments)
         return child, port
 
+    def until_recorded(self, clip, child):
+        """Until all that a clip shows lies in the recording of the run that goes on."""
+        self.until_further("run", ("tape",), child, by=clip["seq"] + clip["n"])
+
     def stop(self, child, code=0):
         child.send_signal(signal.SIGTERM)
         said = self.finish(child, code)
@@ -87,14 +92,15 @@ class Live(LiveCase):
 
     def test_shows_what_is_recorded(self):
         port, clips, types = free_port(), [], set()
-        child = self.train("run", *SLOW, port=port, passes=40)
+        child = self.train("run", *SLOW, port=port, passes=4000)
         viewer = self.viewer(port)
         viewer.ask(t="want", weights=True, clip_ms=250)
         scene = viewer.receive()
         self.assertEqual((scene["t"], scene["mode"], scene["run"]), ("scene", "live", "run"))
         self.assertEqual((scene["pipeline"], os.path.samefile(scene["folder"], self.path("run"))), ("test", True))
         weights = tapestry = None
-        while len(clips) < 8:
+        all_types = {"clip", "weights", "prototypes", "coverage", "metrics", "history", "status", "tapestry"}
+        while len(clips) < 8 or not all_types <= types:
             message = viewer.until(lambda message: True)
             types.add(message["t"])
             if message["t"] == "scene":
@@ -103,11 +109,9 @@ class Live(LiveCase):
                 clips.append(message)
             weights = message if message["t"] == "weights" and message["name"] == "sparse" else weights
             tapestry = message if message["t"] == "tapestry" else tapestry
-        behind = clips[-1]["seq"] + 4000  # so that what was shown has been recorded when the run is interrupted
-        viewer.until(lambda message: message["t"] == "clip" and message["seq"] > behind)
+        self.until_recorded(clips[-1], child)
         child.send_signal(signal.SIGINT)
         self.finish(child, 130)
-        self.assertLessEqual({"clip", "weights", "prototypes", "coverage", "metrics", "history", "status", "tapestry"}, types)
         streams = {stream["name"]: stream for stream in scene["streams"]}
         self.assertEqual(streams["window"]["shape"], [20, 20])
         self.assertEqual((streams["sparse"]["grid"], streams["sparse"]["winners"], streams["sparse"]["from"]),
@@ -129,7 +133,7 @@ class Live(LiveCase):
 
     def test_works_out_drives_of_its_weights(self):
         port = free_port()
-        child = self.train("run", *SLOW, "--set", "sparse.rate=0", port=port, passes=40)  # W stays as it is
+        child = self.train("run", *SLOW, "--set", "sparse.rate=0", port=port, passes=4000)  # W stays as it is
         viewer = self.viewer(port)
         weights = viewer.until(lambda message: message["t"] == "weights" and message["name"] == "sparse")
         clip = viewer.until(lambda message: message["t"] == "clip" and "sparse/drive" in message.arrays)
@@ -156,9 +160,9 @@ class Live(LiveCase):
             self.assertAlmostEqual(float(window.reshape(400) / 255 @ exact[17]), float(drive), places=4)
 
     def test_viewers_change_no_result(self):
-        self.run_pipeline("calm", *SLOW, passes=12)
+        self.run_pipeline("calm", passes=12)
         port = free_port()
-        child = self.train("run", *SLOW, port=port, passes=12)
+        child = self.train("run", "--set", "window.rate=1000", port=port, passes=12)
         self.viewer(port, buffer=4096)  # takes nothing
         seen = []
 
@@ -168,7 +172,8 @@ class Live(LiveCase):
             rng = random.Random(seed)
             try:
                 while viewer.receive():
-                    viewer.ask(t="unit", name=rng.choice(["sparse", "topo"]), unit=rng.randrange(20))
+                    with contextlib.suppress(OSError):  # it may have closed by now, but has said why
+                        viewer.ask(t="unit", name=rng.choice(["sparse", "topo"]), unit=rng.randrange(20))
             except OSError:
                 pass
             seen.append(viewer.closed)
@@ -181,6 +186,7 @@ class Live(LiveCase):
             thread.join()
         self.assertEqual(self.result("run"), self.result("calm"))
         self.assertIn("look on with: loom view", said)
+        self.assertEqual(len(seen), 3)
         for code, why in seen:
             self.assertEqual(code, 4001)
             self.assertRegex(why, "^the run has finished; look on with: loom view ")
@@ -216,15 +222,7 @@ class Live(LiveCase):
         viewer = self.viewer(port)
         old = viewer.until("clip")["seq"]
         viewer.close()
-        end = time.monotonic() + PATIENCE
-
-        def frame():
-            with open(self.path("run", "status.json"), encoding="utf-8") as file:
-                return next(stage["frame"] for stage in json.load(file)["stages"] if stage["name"] == "topo")
-
-        while frame() < old + 10000:
-            self.assertLess(time.monotonic(), end, "the run does not go on")
-            time.sleep(0.1)
+        self.until_further("run", ("topo",), child, by=old + 10000)
         self.assertGreater(self.viewer(port).until("clip")["seq"], old + 8000)
         child.send_signal(signal.SIGINT)
         self.finish(child, 130)
@@ -322,17 +320,17 @@ class Live(LiveCase):
         child = self.train("run", "--set", "window.rate=500", port=port, passes=100)
         stalled, other = self.viewer(port, buffer=4096), self.viewer(port)
         stalled.ask(t="want", weights=True, clip_ms=250)
-        begin, longest, last, statuses = time.monotonic(), 0.0, time.monotonic(), 0
-        while time.monotonic() - begin < 75:
-            other.until("status")
+        begin = last = time.monotonic()
+        longest, statuses, viewers = 0.0, 0, None
+        while (viewers != 1 or last - begin < 75) and last - begin < 60 + PATIENCE:
+            viewers = other.until("status")["viewers"]
             now = time.monotonic()
             longest, last, statuses = max(longest, now - last), now, statuses + 1
-        viewers = other.until("status")["viewers"]
         child.send_signal(signal.SIGINT)
         self.finish(child, 130)
         self.assertEqual(viewers, 1, "who takes nothing for a minute is closed")
-        self.assertGreater(statuses, 50)
-        self.assertLess(longest, 10)
+        self.assertGreater(statuses, (last - begin) / 3)
+        self.assertLess(longest, 20)
 
     def test_port_in_use(self):
         port = free_port()
@@ -504,10 +502,8 @@ class View(LiveCase):
         self.stop(child)
 
     def test_run_that_goes_on(self):
-        run = self.start(program("loom"), "run", self.write(PIPELINE, passes=60), "--dir", "run", *SLOW)
-        end = time.monotonic() + PATIENCE
-        while not os.path.exists(self.path("run", "sockets", "topo.tap")) and time.monotonic() < end:
-            time.sleep(0.05)
+        run = self.start(program("loom"), "run", self.write(PIPELINE, passes=4000), "--dir", "run", *SLOW)
+        self.wait_for(self.path("run", "sockets", "topo.tap"))
         child, port = self.view()
         viewer = self.viewer(port)
         scene = viewer.until(lambda message: message["t"] == "scene" and len(message["streams"]) == 3 and message["recording"])
@@ -557,7 +553,7 @@ class View(LiveCase):
             time.sleep(0.2)
             viewer.ask(t="seek", seq=5, n=7)
             begun = viewer.until(lambda message: message["t"] == "error" or message["t"] == "clip" and message["seq"] == 5)
-        viewer.until(lambda message: message["t"] == "clip" and message["seq"] > clip["seq"] + 4000)
+        self.until_recorded(clip, run)
         interrupt(run)
         with h5py.File(self.path("run", "recordings", "tape.h5"), "r") as tape:
             compare_with_recording(self, clip, tape, clip["n"])
@@ -634,10 +630,7 @@ class View(LiveCase):
         return next((stream["shape"] for stream in scene["streams"] if stream["name"] == name), None)
 
     def wait_for(self, path):
-        end = time.monotonic() + PATIENCE
-        while not os.path.exists(path):
-            self.assertLess(time.monotonic(), end, path)
-            time.sleep(0.05)
+        self.until(lambda: os.path.exists(path), path + " was there")
 
     def frames_of(self, layer):
         with h5py.File(self.path("run", "layers", layer + ".h5")) as file:
@@ -784,9 +777,13 @@ class Safety(LiveCase):
 
     def test_a_token_is_made_beyond_the_loopback(self):
         port = free_port()
-        child = self.start(program("loom-view"), "run", "--address", f"0.0.0.0:{port}", "--for-seconds", "3")
-        time.sleep(1)
-        self.assertEqual(http(port, "/")[0], 403)
+        child = self.start(program("loom-view"), "run", "--address", f"0.0.0.0:{port}", "--for-seconds", "8")
+
+        def status():
+            with contextlib.suppress(OSError):  # nobody is there yet
+                return http(port, "/")[0]
+
+        self.assertEqual(self.until(status, "it served", child), 403)
         said = self.finish(child)
         found = re.search(rf"http://{re.escape(socket.gethostname())}:{port}/\?token=([0-9a-f]{{32}})\n", said)
         self.assertIsNotNone(found, said)
@@ -922,10 +919,8 @@ class Malformed(LiveCase):
     def test_ten_thousand_malformed_requests(self):
         self.run_pipeline("calm", "--set", "window.rate=2000", passes=2)
         port, opened = free_port(), []
-        child = self.start(program("loom"), "run", self.write(PIPELINE, passes=1000), "--dir", "run", "--set", "window.rate=2000")
-        end = time.monotonic() + PATIENCE
-        while not os.path.exists(self.path("run", "sockets", "topo.tap")) and time.monotonic() < end:
-            time.sleep(0.05)
+        child = self.start(program("loom"), "run", self.write(PIPELINE, passes=100000), "--dir", "run", "--set", "window.rate=2000")
+        self.until(lambda: os.path.exists(self.path("run", "sockets", "topo.tap")), "the last layer could be seen", child)
         taps = [argument for name in ("window", "sparse", "topo") for argument in ("--tap", f"ipc://run/sockets/{name}.tap")]
         render = self.start(program("loom-render"), *taps, "--live", f"127.0.0.1:{port}", "--run", "pictures")
         good = self.viewer(port)
@@ -938,6 +933,7 @@ class Malformed(LiveCase):
         clip = good.until("clip")
         self.assertEqual(http(port, "/")[0], 200)
         status = good.until("status")
+        self.until_recorded(clip, child)
         child.send_signal(signal.SIGINT)
         self.finish(child, 130)
         said = self.stop(render)

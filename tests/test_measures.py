@@ -6,18 +6,17 @@
 import json
 import os
 import signal
-import time
 import unittest
 
 import h5py
 import numpy
 
-from loom_case import Case, DIGITS, PATIENCE, PIPELINE, SOURCE, program
+from loom_case import Case, DIGITS, PIPELINE, SOURCE, program
 
 # PR comes from a sample of about 500 frames of a pass of 10,000: what its error may be here, three standard deviations
 # of what kernels/moments.h says. In passes of up to 64 frames it is exact.
 PR_TOLERANCE = 0.1
-SLOW = ("--set", "window.rate=1500", "--set", "window.block=50")
+SLOW = ("--set", "window.rate=500", "--set", "window.block=50")
 
 
 def slowness(y):
@@ -90,14 +89,7 @@ class Measures(Case):
     def interrupt(self, run):
         """Start a run, and end it by Ctrl-C in its second pass."""
         child = self.start(program("loom"), "run", self.write(PIPELINE), "--dir", run, *SLOW)
-        path, end, said = self.path(run, "metrics.jsonl"), time.time() + PATIENCE, ""
-        while '"topo"' not in said and time.time() < end:
-            self.assertIsNone(child.poll(), "the run goes on")
-            time.sleep(0.02)
-            if os.path.exists(path):
-                with open(path, encoding="utf-8") as file:
-                    said = file.read()
-        time.sleep(0.2)
+        self.until_further(run, ("sparse", "topo"), child, by=1001)
         child.send_signal(signal.SIGINT)
         self.finish(child, 130)
 
@@ -183,7 +175,7 @@ class Measures(Case):
                 at = max(at, int(file.attrs["frame"]))
                 del file["state/moments"]
         self.assertGreater(at % 1000, 0, "it lies within a pass")
-        said = self.loom("run", self.write(PIPELINE), "--dir", "run", "--log", "json", *SLOW)
+        said = self.loom("run", self.write(PIPELINE), "--dir", "run", "--log", "json")
         self.assertIn("was written by an older version", said)
         for number, (row, other) in enumerate(zip(self.told("run", "topo"), self.told("calm", "topo"))):
             if number == at // 1000:
@@ -200,7 +192,7 @@ class Measures(Case):
                 moments = file["state/moments"][()]
                 del file["state/moments"]
                 file.create_dataset("state/moments", data=moments[:-1], chunks=(len(moments) - 1,), fletcher32=True)
-        said = self.loom("run", self.write(PIPELINE), "--dir", "run", *SLOW, code=65)
+        said = self.loom("run", self.write(PIPELINE), "--dir", "run", code=65)
         self.assertIn("state/moments does not fit", said)
 
 

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <hdf5.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -632,6 +633,31 @@ static void test_recording_is_for_one_writer(void **state)
     close(reader);
 }
 
+/* As a reader does that is just opening the file: it holds HDF5's lock, and lets go of it soon. */
+static void *hold_for_a_moment(void *descriptor)
+{
+    usleep(300000);
+    close(*(int *)descriptor);
+    return NULL;
+}
+
+static void test_recording_waits_for_readers_that_are_just_opening_it(void **state)
+{
+    (void)state;
+    uint64_t rows[2];
+    pthread_t thread;
+    struct recording *self = open_both(0, rows);
+    assert_int_equal(recording_close(&self), LOOM_OK);
+    int reader = open(path, O_RDONLY);
+    assert_int_equal(flock(reader, LOCK_SH), 0);
+    assert_int_equal(pthread_create(&thread, NULL, hold_for_a_moment, &reader), 0);
+    self = open_both(0, rows);
+    pthread_join(thread, NULL);
+    assert_non_null(self);
+    assert_int_equal(append(self, 0, 0, 300, 64), LOOM_OK);
+    assert_int_equal(recording_close(&self), LOOM_OK);
+}
+
 static void test_recording_reports_bad_folders(void **state)
 {
     (void)state;
@@ -709,6 +735,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_recording_refuses_other_streams, clear),
         cmocka_unit_test_teardown(test_recording_refuses_rubbish, clear),
         cmocka_unit_test_teardown(test_recording_is_for_one_writer, clear),
+        cmocka_unit_test_teardown(test_recording_waits_for_readers_that_are_just_opening_it, clear),
         cmocka_unit_test_teardown(test_recording_reports_bad_folders, clear),
         cmocka_unit_test_teardown(test_recording_survives_a_full_disk, clear),
     };

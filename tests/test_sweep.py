@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 import unittest
 
 import h5py
@@ -18,10 +17,10 @@ import msgpack
 import numpy
 import zmq
 
-from loom_case import Case, DIGITS, PATIENCE, PIPELINE, datasets, program
+from loom_case import Case, DIGITS, PIPELINE, datasets, program
 
 MAPS = "  maps:   {{stage: render, tap: [window, sparse, topo]}}\n"
-SLOW = ("--set", "window.rate=1500", "--set", "window.block=50")
+SLOW = ("--set", "window.rate=400", "--set", "window.block=50")
 
 
 def attribute(path, name):
@@ -233,31 +232,14 @@ class Trouble(Sweeps):
 
     OVER = ("--over", "topo.strength=0.1,0.3")
 
-    def wait_for(self, what):
-        end = time.time() + PATIENCE
-        while time.time() < end:
-            found = what()
-            if found:
-                return found
-            time.sleep(0.01)
-        return self.fail("it did not happen")
-
-    def said(self, run, member, what):
-        """How often a member's stages have said that."""
-        try:
-            with open(self.path(run, member, "log.jsonl"), encoding="utf-8") as file:
-                return file.read().count(what)
-        except FileNotFoundError:
-            return 0
-
     def test_killed_member(self):
         self.sweep("calm", *self.OVER)
         child = self.start(program("loom"), "sweep", self.write(PIPELINE, checkpoint=0.2), "--dir", "sweep", *self.OVER, *SLOW)
         for _ in range(2):
-            pid = self.wait_for(lambda: self.member_pid(("sweep", "strength=0.3"), "topo"))
-            time.sleep(0.4)
+            self.until_further("sweep", ("strength=0.3/topo",), child, self.frames_done("sweep"))
+            pid = self.member_pid(("sweep", "strength=0.3"), "topo")
             os.kill(pid, signal.SIGKILL)
-            self.wait_for(lambda: self.member_pid(("sweep", "strength=0.3"), "topo") not in (None, pid))
+            self.until(lambda: self.member_pid(("sweep", "strength=0.3"), "topo") not in (None, pid), "it was started again", child)
         said = self.finish(child)
         self.assertEqual(said.count("strength=0.3/topo: died by signal 9"), 2, said)
         self.assertEqual(self.files("sweep"), self.files("calm"))
@@ -265,10 +247,10 @@ class Trouble(Sweeps):
     def test_interrupted_and_continued(self):
         self.sweep("calm", *self.OVER)
         arguments = ("sweep", self.write(PIPELINE), "--dir", "sweep", *self.OVER, *SLOW)
-        for attempt in range(2):
+        for _ in range(2):
+            since = self.frames_done("sweep")
             child = self.start(program("loom"), *arguments)
-            self.wait_for(lambda: self.said("sweep", "strength=0.1", "computes with body") > attempt)
-            time.sleep(0.4)
+            self.until_further("sweep", ("strength=0.1/topo", "strength=0.3/topo"), child, since)
             child.send_signal(signal.SIGINT)
             self.assertIn("to go on: loom sweep", self.finish(child, 130))
         self.assertTrue(os.path.exists(self.path("sweep", "strength=0.1", "layers", "topo.h5")))

@@ -44,13 +44,18 @@ class Terminal:
 
     def __init__(self, command, folder, columns=100, rows=30, **environment):
         self.output, self.code = "", None
+        known, when_known = os.pipe()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            os.close(when_known)
+            os.read(known, 1)  # until the other side has seen the terminal as it was before
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             os.chdir(folder)
             variables = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "COLORTERM": "", "NO_COLOR": "", **environment}
             os.execve(command[0], command, variables)
         self.before = termios.tcgetattr(self.fd)
+        os.close(when_known)
+        os.close(known)
 
     def read(self, seconds):
         end = time.monotonic() + seconds
@@ -60,6 +65,19 @@ class Terminal:
                     self.output += os.read(self.fd, 1 << 16).decode("utf-8", "surrogateescape")
                 except OSError:
                     return
+
+    def shown(self):
+        """What was drawn last, as a list of lines; of a drawing that is whole."""
+        return frames(self.output.rpartition("\033[H")[0])[-1]
+
+    def wait_for_screen(self, test, condition, what):
+        """Read until the condition holds for what is shown."""
+        end = time.monotonic() + PATIENCE
+        self.read(0.1)
+        while not condition(self.shown()):
+            if time.monotonic() > end:
+                test.fail(f"{what} never came: {self.shown()}")
+            self.read(0.1)
 
     def wait_for(self, test, text=None):
         """Read until the text, or a regular expression, has come since the last call."""
@@ -142,8 +160,9 @@ class Top(Case):
         status = {"v": 1, "time": stamp(age_s), "run": "made", "state": "running", "elapsed_s": 75.0, "processors": 4, "busy": 0.5,
                   "stages": stages or [stage("window"), stage("sparse")], "limits": "sparse", "sentence": "sparse limits the run.",
                   **more}
-        with open(self.path(run, "status.json"), "w", encoding="utf-8") as file:
+        with open(self.path(run, "status.json.part"), "w", encoding="utf-8") as file:
             json.dump(status, file)
+        os.replace(self.path(run, "status.json.part"), self.path(run, "status.json"))
         return status
 
     # ---- once ----
@@ -312,13 +331,11 @@ class Top(Case):
             json.dump({**status, "time": stamp(60)}, file)
 
     def wait_until_stopped(self, pid):
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
+        def is_stopped():
             with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-                if file.read().rpartition(")")[2].split()[0] == "T":
-                    return
-            time.sleep(0.02)
-        self.fail("it does not stop")
+                return file.read().rpartition(")")[2].split()[0] == "T"
+
+        self.until(is_stopped, "it stood still")
 
     def test_paused_held_or_killed(self):
         """What is old is of a launcher that stands still, or of a dead one: that is found out, whatever the stages do."""
@@ -356,8 +373,8 @@ class Top(Case):
             held = self.sockets_folders(terminal.pid)
             self.assertLessEqual(held, 4, "one a source that is shown, none of those before")
             terminal.type("mm")
-            terminal.read(1)
-            self.assertEqual(self.sockets_folders(terminal.pid), 0, "no maps, no descriptors")
+            terminal.wait_for_screen(self, lambda lines: "▀" not in "".join(lines), "a screen without maps")
+            self.until(lambda: self.sockets_folders(terminal.pid) == 0, "without maps, it held no descriptors")
             terminal.type("q")
             self.assertEqual(terminal.end(), 0, terminal.output[-1000:])
             self.stop(launcher)
@@ -400,18 +417,13 @@ class Top(Case):
         terminal.type("m")
         terminal.wait_for(self, "sparse: weights of 6 x 6 of its 12 x 10 units|sparse: weights of [0-9]+ x [0-9]+")
         terminal.type("m")
-        terminal.read(1)
-        self.assertNotIn("▀", "".join("".join(lines) for lines in frames(terminal.output)[-1:]))
+        terminal.wait_for_screen(self, lambda lines: "▀" not in "".join(lines), "a screen without maps")
         terminal.type("m")
         terminal.wait_for(self, "winners 12 x 10")
         terminal.resize(60, 12)
-        terminal.read(1.5)
-        last = frames(terminal.output)[-1]
-        self.assertLessEqual(len(last), 12)
-        self.assertLessEqual(max(len(line) for line in last), 60)
+        terminal.wait_for_screen(self, lambda lines: len(lines) <= 12 and max(map(len, lines)) <= 60, "a small screen")
         terminal.resize(20, 2)
-        terminal.read(1)
-        self.assertLessEqual(len(frames(terminal.output)[-1]), 2)
+        terminal.wait_for_screen(self, lambda lines: len(lines) <= 2, "a tiny screen")
         terminal.type("q")
         self.assertEqual(terminal.end(), 0)
         self.assertEqual(terminal.attributes(), terminal.before)
@@ -466,7 +478,7 @@ class Top(Case):
         self.assertIn("its launcher was killed", terminal.output.split(LEAVE)[1])
 
     def test_many_stages_are_scrolled(self):
-        self.make_run(stages=[stage(f"stage-{i:02d}") for i in range(60)])
+        self.make_run(stages=[stage(f"stage-{i:02d}") for i in range(60)], host="another-machine")  # which is never taken for killed
         terminal = self.terminal("runs/made", rows=20)
         terminal.wait_for(self, "stages 1 to 1[0-9] of 60")
         terminal.type("\033[B")
@@ -493,11 +505,13 @@ class Top(Case):
         terminal = self.terminal("runs/made", TERM="dumb")
         self.assertEqual(terminal.end(), 0)
         self.assertNotIn("\033", terminal.output)
+        self.make_run()
         terminal = self.terminal("runs/made", NO_COLOR="1")
         terminal.wait_for(self, "sparse limits the run")
         terminal.type("q")
         self.assertEqual(terminal.end(), 0)
         self.assertNotRegex(terminal.output.replace("\033[0m\033[?25h", ""), "\033\\[[0-9;]*m")
+        self.make_run()
         terminal = self.terminal("runs/made", LC_ALL="C")
         terminal.wait_for(self, "sparse limits the run")
         terminal.type("q")
@@ -515,10 +529,9 @@ class Top(Case):
         self.stop(launcher)
 
     def test_results_are_the_same(self):
-        self.run_pipeline("without", "--set", "window.rate=600")
-        launcher = self.start(program("loom"), "run", self.path("test.yaml"), "--dir", "with", "--set", "window.rate=600", "--quiet")
-        while not os.path.exists(self.path("with", "status.json")):
-            time.sleep(0.02)
+        self.run_pipeline("without")
+        launcher = self.start(program("loom"), "run", self.path("test.yaml"), "--dir", "with", "--set", "window.rate=200", "--quiet")
+        self.until(lambda: os.path.exists(self.path("with", "status.json")), "the run told how it stands", launcher)
         tops = [self.terminal("with", "--interval", "0.1", rows=45) for _ in range(2)]
         tops[0].wait_for(self, "▀")
         tops[1].wait_for(self, "computes")

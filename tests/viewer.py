@@ -13,7 +13,7 @@ import numpy
 TYPES = {"u1": "u1", "u4": "<u4", "i4": "<i4", "f4": "<f4"}
 
 
-def http(port, path="/", method="GET", headers=(), host=None, timeout=20.0):
+def http(port, path="/", method="GET", headers=(), host=None, timeout=60.0):
     """(status, headers by lower-case name, body) of one request; raises ConnectionError if there is no answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as peer:
         lines = [f"{method} {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{port}'}", "Connection: close", *headers]
@@ -61,7 +61,7 @@ class Message:
 class Viewer:
     """A page that looks. receive() gives one message after the other; closed: why the server closed it, (code, text)."""
 
-    def __init__(self, port, origin="same", host=None, path="/ws", protocol="loom-1", buffer=None, timeout=20.0):
+    def __init__(self, port, origin="same", host=None, path="/ws", protocol="loom-1", buffer=None, timeout=60.0):
         self.peer = socket.socket()
         if buffer:
             self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
