@@ -33,5 +33,25 @@ int cpu_set(void)
             return set;
         }
     }
-    return KERNEL_EUNSUPPORTED;
+    return kernel_fail(KERNEL_EUNSUPPORTED,
+                       "the environment's LOOM_CPU asks for '%s'; there are baseline, avx2 and avx512, as "
+                       "far as the machine "
+                       "has them",
+                       asked);
+}
+
+int cpu_screening(void)
+{
+    static const char *const modes[] = {"auto", "never", "always"};
+    const char *asked = getenv("LOOM_SCREEN");
+    if (!asked || asked[0] == 0) {
+        return CPU_SCREEN_AUTO;
+    }
+    for (int mode = CPU_SCREEN_AUTO; mode <= CPU_SCREEN_ALWAYS; mode++) {
+        if (strcmp(asked, modes[mode]) == 0) {
+            return mode;
+        }
+    }
+    return kernel_fail(KERNEL_EUNSUPPORTED,
+                       "the environment's LOOM_SCREEN is '%s'; it may be auto, never or always", asked);
 }

@@ -20,7 +20,7 @@
  * diverges; what follows is then of no use, and on a GPU it may depend on how frames are split into calls.
  *
  * On a CPU, frames of 255ths are screened (screen.h) as long as that pays. The environment variable LOOM_SCREEN, "never" or
- * "always" (pay or not) when a layer is made, changes the time, and no bit. */
+ * "always" (pay or not) when a layer is made, changes the time, and no bit (cpu.h). */
 #ifndef LOOM_KERNELS_SPARSE_H
 #define LOOM_KERNELS_SPARSE_H
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "drive.h"
 #include "lanes.h"
 #include "lateral.h"
@@ -54,9 +55,9 @@ struct layer {
     size_t N;
     size_t stride; /* N padded, and so that drives of neighbouring frames do not compete for a cache line */
     struct weights weights;
-    bool never, always; /* screened, whether it pays or not: LOOM_SCREEN */
-    size_t rest;        /* blocks from now on that are not screened */
-    size_t screened;    /* blocks that were, since the scale was looked at */
+    int screening;   /* enum cpu_screening */
+    size_t rest;     /* blocks from now on that are not screened */
+    size_t screened; /* blocks that were, since the scale was looked at */
     struct lateral_box lateral;
     bool large; /* the tiles of floats come from beyond the cache of a core */
     float *sum; /* N: sum of the unit's weights */
@@ -126,16 +127,18 @@ static void renew(struct layer *self)
 static int cpu_new(void **layer_p, const struct sparse_config *config)
 {
     *layer_p = NULL;
+    const int screening = cpu_screening();
+    if (screening < 0) {
+        return screening;
+    }
     struct layer *self = memory_new(1, sizeof *self);
     if (!self) {
         return KERNEL_ENOMEM;
     }
     self->config = *config;
+    self->screening = screening;
     self->N = config->Kx * config->Ky;
     self->stride = memory_padded(self->N) + MEMORY_LANES;
-    const char *asked = getenv("LOOM_SCREEN");
-    self->never = asked && strcmp(asked, "never") == 0;
-    self->always = asked && strcmp(asked, "always") == 0;
     self->lateral =
         lateral_box_of(config->Kx, config->Ky, config->strength > 0 ? config->radius : 0, config->strength);
     self->large = self->N * config->P > LARGE / sizeof(float);
@@ -229,7 +232,7 @@ static void sweep_tile(const struct layer *self, struct desk *desk, size_t tile)
 
 static bool may_screen(const struct layer *self)
 {
-    return !self->never && self->rest == 0;
+    return self->screening != CPU_SCREEN_NEVER && self->rest == 0;
 }
 
 /* Whether the weights are ready for it. */
@@ -252,7 +255,7 @@ static void judge_screening(struct layer *self, bool screened, size_t settled, s
         self->screened = 0;
         self->weights.unscaled = true;
     }
-    if (settled / n > self->N / 32 && !self->always) {
+    if (settled / n > self->N / 32 && self->screening != CPU_SCREEN_ALWAYS) {
         self->rest = REST;
     }
 }

@@ -782,7 +782,7 @@ static float *doubtful_weights(const struct sparse_config *c, int kind)
 /* Train and then encode, with and without screening, in several threads and calls: the same bits. */
 static void check_screening(struct sparse_config c, int kind, size_t n)
 {
-    const char *const modes[] = {"never", "always", "always", "sometimes"};
+    const char *const modes[] = {"never", "always", "always", "auto"};
     const size_t blocks[] = {n, n, 65, 7};
     float *W = doubtful_weights(&c, kind), *frames = pictures(n, c.P);
     struct result train[4], encode[4];
@@ -821,6 +821,10 @@ static void test_sparse_same_bits_with_screening(void)
             check_screening(more[s], kind, 600);
         }
     }
+    struct sparse *layer;
+    setenv("LOOM_SCREEN", "perhaps", 1);
+    CHECK(sparse_new(&layer, &shapes[0], KERNEL_CPU) == KERNEL_EUNSUPPORTED && !layer);
+    CHECK(strstr(kernel_failure(), "LOOM_SCREEN") && strstr(kernel_failure(), "perhaps"));
     before ? setenv("LOOM_SCREEN", before, 1) : unsetenv("LOOM_SCREEN");
     free(before);
 }
@@ -831,6 +835,7 @@ static void test_sparse_refuses_unknown_instruction_sets(void)
     struct sparse *layer = NULL;
     setenv("LOOM_CPU", "abacus", 1);
     CHECK(sparse_new(&layer, &shapes[0], KERNEL_CPU) == KERNEL_EUNSUPPORTED);
+    CHECK(strstr(kernel_failure(), "LOOM_CPU") && strstr(kernel_failure(), "abacus"));
     CHECK(sparse_new(&layer, &shapes[0], KERNEL_REFERENCE) == KERNEL_OK);
     sparse_destroy(&layer);
     before ? setenv("LOOM_CPU", before, 1) : unsetenv("LOOM_CPU");

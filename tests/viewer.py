@@ -148,7 +148,7 @@ class Viewer:
     def ask(self, **message):
         self.frame(1, json.dumps(message).encode())
 
-    def until(self, wanted, seconds=60.0):
+    def until(self, wanted, seconds=120.0):
         """The next message of this type, or for which wanted(message) is true; AssertionError if it does not come."""
         test = wanted if callable(wanted) else lambda message: message["t"] == wanted
         end = time.monotonic() + seconds

@@ -21,6 +21,7 @@ import time
 from pipelines import PIPELINES, Run, fail, moment
 
 SETTLE = 0.6  # seconds of a slice that are not measured: viewers come and go
+PATIENCE = 60  # seconds until the run must have told of its progress
 SLICES = {"none": (0, 0), "1": (1, 0), "3": (3, 0), "3_and_a_stalled_one": (3, 1)}
 PASSES = 100000  # of the run, which is ended when all has been measured
 
@@ -101,7 +102,11 @@ class Viewers:
             time.sleep(SETTLE)
             begin, used = time.time(), cpu_seconds(launcher)
             time.sleep(self.slice_s)
-            seen = [(at, frame) for at, frame in list(told) if at >= begin]
+            while True:  # rather longer than too little to tell a rate from
+                seen = [(at, frame) for at, frame in list(told) if at >= begin]
+                if len(seen) > 1 or time.time() > begin + PATIENCE:
+                    break
+                time.sleep(0.1)
             used = {name: seconds - used.get(name, 0) for name, seconds in cpu_seconds(launcher).items()}
             if len(seen) < 2:
                 fail(70, "the run tells of no progress")
