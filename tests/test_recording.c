@@ -247,7 +247,10 @@ static void check_whole(uint64_t first, size_t frame_rows, size_t code_rows)
 static void check_durable(uint64_t durable[2])
 {
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
-    assert_true(file >= 0);
+    if (file < 0) {
+        H5Eprint2(H5E_DEFAULT, stderr);
+        fail_msg("a reader cannot open %s", path);
+    }
     read_durable(file, durable);
     for (size_t s = 0; s < 2; s++) {
         for (size_t f = 0; f < 2; f++) {
@@ -495,12 +498,24 @@ static void test_recording_gives_back_what_a_killed_writer_wrote(void **state)
     }
 }
 
+/* Whether the writer was killed while it closed the file: HDF5 refuses it to readers beside a writer then, though Loom's own
+ * reader and the next writer take it (byte 11 of the superblock: 1 open for writing, 4 with readers beside). */
+static bool was_being_closed(void)
+{
+    unsigned char superblock[12] = {0};
+    int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, superblock, sizeof superblock);
+    close(fd);
+    return n == sizeof superblock && (superblock[11] & 1) != 0 && (superblock[11] & 4) == 0;
+}
+
 static void test_recording_survives_kills(void **state)
 {
     (void)state;
     enum { END = 20000 };
     const char *wanted = getenv("LOOM_TEST_KILLS");
-    int kills_wanted = wanted == NULL ? KILLS : atoi(wanted), kills = 0, kills_while_open = 0;
+    int kills_wanted = wanted == NULL ? KILLS : atoi(wanted), kills = 0, kills_while_open = 0,
+        kills_while_closing = 0;
     unsigned seed = (unsigned)getpid();
     print_message("seed %u\n", seed);
     while (kills < kills_wanted) {
@@ -520,7 +535,9 @@ static void test_recording_survives_kills(void **state)
                 break;
             }
             kills++;
-            if (access(path, F_OK) == 0) {
+            if (access(path, F_OK) == 0 && was_being_closed()) {
+                kills_while_closing++; /* what is durable is seen after the next kill, or at the end */
+            } else if (access(path, F_OK) == 0) {
                 kills_while_open++;
                 check_durable(durable);
                 assert_true(durable[0] >= before[0] && durable[1] >= before[1]);
@@ -532,7 +549,8 @@ static void test_recording_survives_kills(void **state)
     char temporary[sizeof path + 8];
     snprintf(temporary, sizeof temporary, "%s.tmp", path);
     unlink(temporary); /* of a writer killed while it made the file */
-    print_message("%d kills, %d with a file there\n", kills, kills_while_open);
+    print_message("%d kills, %d with a file there, %d while it was closed\n", kills, kills_while_open,
+                  kills_while_closing);
 }
 
 static void expect_refusal(const struct stream_info *infos, size_t n, uint64_t first, int status,
