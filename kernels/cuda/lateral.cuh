@@ -3,8 +3,8 @@
 #ifndef LOOM_KERNELS_CUDA_LATERAL_CUH
 #define LOOM_KERNELS_CUDA_LATERAL_CUH
 
-#include "device.cuh"
 #include "../lateral_box.h"
+#include "device.cuh"
 
 /* Where the sum of `extent` out of `side` terms around x begins: a sum over all begins at 0 for everybody, so that
  * ties stay ties. */
