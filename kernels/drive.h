@@ -57,7 +57,8 @@ void drive_tile_cpu(float *p, const float *tile, const struct drive_frames *bloc
 int drive_changed_init_cpu(struct drive_changed *changed, size_t P, size_t k);
 void drive_changed_fini_cpu(struct drive_changed *changed);
 
-/* Put k units with their weights row[a] (P padded with 0) among those that have learned; there must be room. */
+/* Put k units with their weights row[a] (P padded with 0; or as many 32 bits of any kind) among those that have learned; there
+ * must be room. */
 void drive_change_cpu(struct drive_changed *changed, const float *const *row, const uint32_t *unit, size_t k,
                       size_t P);
 

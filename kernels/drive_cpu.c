@@ -11,6 +11,9 @@
 #include "kernel.h"
 #include "memory.h"
 
+/* 32 bits of a weight, or of a pair of rounded ones. */
+typedef uint32_t bits __attribute__((may_alias));
+
 #define DENSE_FRAMES 4  /* frames that a dense block computes together */
 #define DENSE_VECTORS 2 /* ... for so many vectors of units */
 
@@ -259,7 +262,7 @@ void drive_change_cpu(struct drive_changed *changed, const float *const *row, co
     }
     for (; a < k; a++) {
         for (size_t q = 0; q < P; q++) {
-            columns[q * room + a] = row[a][q];
+            ((bits *)columns)[q * room + a] = ((const bits *)row[a])[q];
         }
     }
     memcpy(changed->unit + changed->count, unit, k * sizeof *unit);

@@ -16,7 +16,8 @@
 #define ROOM 1.25F      /* for weights to grow, before all must be rounded anew */
 #define SMALLEST 1e-20F /* of largest weights: all beside the bound is far above what flushing to 0 changes */
 #define LARGEST 1e20F
-#define ROUNDED 0.51F         /* steps by which a rounded weight is off */
+#define ROUNDED                                                                                              \
+    0.51F /* steps by which a rounded weight is off: half a one, and 1 % for the rounding of that itself */
 #define EXACT 16              /* units whose exact drives are computed together */
 #define OFF (2 * FLT_EPSILON) /* relative: how far a float may be from a 255th */
 
@@ -31,10 +32,11 @@ static float steps_for(size_t P)
 
 struct screen_scale screen_scale_cpu(float largest, size_t P)
 {
-    const float most = steps_for(P), step = largest * ROOM / most;
+    const float most = steps_for(P);
     if (!(most > 0 && largest >= SMALLEST && largest <= LARGEST)) {
         return (struct screen_scale){0};
     }
+    const float step = largest * ROOM / most;
     return (struct screen_scale){.step = step, .inverse = 1 / step, .most = most};
 }
 
@@ -57,6 +59,9 @@ static bool count_levels(int32_t *restrict bytes, int32_t *sum_p, const float *r
 int screen_init_cpu(struct screen_frames *block, size_t P)
 {
     *block = (struct screen_frames){.P = P, .pairs = P / 2 + P % 2, .most = steps_for(P)};
+    if (!(block->most > 0)) {
+        return KERNEL_OK; /* no memory for what is never done */
+    }
     block->bytes = memory_new(2 * block->pairs, sizeof *block->bytes);
     return block->bytes ? lists_init(&block->lists, block->pairs, DRIVE_CHUNK) : KERNEL_ENOMEM;
 }

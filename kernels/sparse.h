@@ -17,7 +17,7 @@
  * again, where double precision still revives. Bodies in float therefore keep every weight at or
  * above SPARSE_FLOOR. A rate so high that a factor is negative makes weights negative in the
  * reference, and puts them on the floor in float. Nothing keeps them from growing to infinity when a layer
- * diverges; what follows is then of no use, and on a GPU it may depend on how frames are split into calls.
+ * diverges; what follows is then of no use, and may depend on how frames are split into calls, and on screening.
  *
  * On a CPU, frames of 255ths are screened (screen.h) as long as that pays. The environment variable LOOM_SCREEN, "never" or
  * "always" (pay or not) when a layer is made, changes the time, and no bit (cpu.h). */

@@ -31,7 +31,8 @@
 #define PRECISION 1e-10F
 #define LARGE (1 << 20) /* bytes of weights, beyond which they do not stay in the cache of a core */
 #define SETTLED 16      /* exact drives of single units at a time */
-#define REST 64         /* blocks without screening, where it does not pay */
+#define REST 64         /* blocks without screening, where it does not pay, at first ... */
+#define REST_MAX 65536  /* ... and in the end */
 #define RENEW 1024      /* blocks after which the scale of rounded weights is looked at again */
 
 /* What a thread needs to go through a block. */
@@ -47,7 +48,7 @@ struct desk {
     float *v;                    /* padded: the frame; padding stays 0 */
     int32_t *packed;             /* WEIGHTS_ROUNDED or k rows of padded / 2: rounded weights */
     bool *marked;                /* N: the unit's drive is needed exactly */
-    size_t settled;              /* drives that were, since the block or call began */
+    size_t settled;              /* such drives, since the block or call began */
 };
 
 struct layer {
@@ -57,6 +58,7 @@ struct layer {
     struct weights weights;
     int screening;   /* enum cpu_screening */
     size_t rest;     /* blocks from now on that are not screened */
+    size_t pause;    /* such blocks the next time that it does not pay */
     size_t screened; /* blocks that were, since the scale was looked at */
     struct lateral_box lateral;
     bool large; /* the tiles of floats come from beyond the cache of a core */
@@ -122,6 +124,7 @@ static void renew(struct layer *self)
     }
     weights_renew_cpu(&self->weights);
     self->rest = 0;
+    self->pause = REST;
 }
 
 static int cpu_new(void **layer_p, const struct sparse_config *config)
@@ -245,18 +248,26 @@ static bool can_screen(struct layer *self)
     return can;
 }
 
-/* What `blocks` blocks of n frames in all, for which so many drives were settled, say about the next ones: exact drives of
- * single units take many times as long as those of tiles. */
-static void judge_screening(struct layer *self, bool screened, size_t settled, size_t n, size_t blocks)
+/* Whether so many exact drives of single units, each of which takes ten times as long as in a tile, are too many for n
+ * frames. */
+static bool is_dear(const struct layer *self, size_t settled, size_t n)
+{
+    return self->screening != CPU_SCREEN_ALWAYS && settled / n > self->N / 32;
+}
+
+/* Learn from `blocks` blocks what is to be done with the next ones. Where screening did not pay, it is tried again later, and
+ * later every time. */
+static void judge_screening(struct layer *self, bool dear, bool screened, size_t blocks)
 {
     self->rest -= self->rest < blocks ? self->rest : blocks;
     self->screened += screened ? blocks : 0;
-    if (self->screened >= RENEW) {
+    if (dear) {
+        self->rest = self->pause;
+        self->pause *= self->pause < REST_MAX ? 2 : 1;
+    } else if (self->screened >= RENEW) {
         self->screened = 0;
+        self->pause = REST;
         self->weights.unscaled = true;
-    }
-    if (settled / n > self->N / 32 && self->screening != CPU_SCREEN_ALWAYS) {
-        self->rest = REST;
     }
 }
 
@@ -328,7 +339,8 @@ static void follow(struct layer *self, struct desk *desk, const float *const *ro
     struct drive_changed *changed = &self->changed;
     const size_t k = self->config.k, n = desk->n;
     const float *packed[SPARSE_WINNERS_MAX];
-    if (desk->screened && !weights_round_cpu(&self->weights, desk->packed, packed, row, k)) {
+    if (desk->screened && (!weights_round_cpu(&self->weights, desk->packed, packed, row, k) ||
+                           is_dear(self, desk->settled, n))) {
         stop_screening(self, desk, f + 1);
         return;
     }
@@ -368,6 +380,21 @@ static void mark_box(const struct layer *self, struct desk *desk, size_t i)
     }
 }
 
+/* Mark all that must be exact for the `near` units of which c is not less than `bound`: every unit, where their boxes together
+ * hold as many. */
+static void mark_near(const struct layer *self, struct desk *desk, size_t near, float bound)
+{
+    if (near >= self->N / (self->lateral.width * self->lateral.height)) {
+        memset(desk->marked, true, self->N * sizeof *desk->marked);
+        return;
+    }
+    for (size_t i = 0; i < self->N; i++) {
+        if (!(desk->c[i] < bound)) {
+            mark_box(self, desk, i);
+        }
+    }
+}
+
 /* Compute exactly the drives p of frame f of those marked, and take the marks away. */
 static void settle_marked(const struct layer *self, struct desk *desk, float *p, size_t f)
 {
@@ -393,8 +420,10 @@ static void settle_marked(const struct layer *self, struct desk *desk, float *p,
 }
 
 /* The winners that exact drives would have in frame f, whose screened ones p are excited in desk->c, if those found are in
- * doubt. Somebody less by twice the error than the weakest winner is not among them. Whoever is less by four times that can
- * stay as it is: it loses also against drives that are exact. */
+ * doubt. With e the error and l the weakest of the winners found, exact drives leave these at l - e or above, so nobody
+ * below l - 2 e is a true winner. And nobody of those gets above l - e by becoming exact in part, as drives in the boxes of
+ * others do: so it is enough to make exact what the others depend on. Comparisons are the way round that an infinite error
+ * leaves all in doubt. */
 static void settle(const struct layer *self, struct desk *desk, uint32_t *index, float *p, size_t f)
 {
     const struct lateral_box *box = &self->lateral;
@@ -405,17 +434,14 @@ static void settle(const struct layer *self, struct desk *desk, uint32_t *index,
     }
     const float error = screen_error_cpu(&desk->screen, &self->weights.scale, f, least, box->gain,
                                          box->width * box->height - 1, box->width + box->height);
+    const float bound = least - 2 * error;
     for (size_t i = 0; i < self->N; i++) {
-        near += desk->c[i] >= least - 2 * error;
+        near += desk->c[i] < bound ? 0 : 1;
     }
     if (near == self->config.k || error <= 0) {
         return;
     }
-    for (size_t i = 0; i < self->N; i++) {
-        if (desk->c[i] >= least - 4 * error) {
-            mark_box(self, desk, i);
-        }
-    }
+    mark_near(self, desk, near, bound);
     settle_marked(self, desk, p, f);
     excite(self, desk, p);
     winners_cpu(index, desk->c, self->N, self->config.k);
@@ -514,7 +540,7 @@ static void train_blocks(struct run *run)
         team_run(self->team, train_tile, run, weights_tiles_cpu(&self->weights));
         finish_block(run, desk, t);
         self->weights.unscaled |= !desk->screened;
-        judge_screening(self, desk->screened, desk->settled, desk->n, 1);
+        judge_screening(self, is_dear(self, desk->settled, desk->n), desk->screened, 1);
     }
 }
 
@@ -530,7 +556,8 @@ static void encode_block(void *context, size_t part, size_t thread)
     finish_block(run, desk, part * DRIVE_FRAMES);
 }
 
-static void encode_blocks(struct run *run)
+/* Encode all frames of a run, with the same kind of drives. */
+static void encode_some(struct run *run)
 {
     struct layer *self = run->layer;
     const size_t blocks = (run->n + DRIVE_FRAMES - 1) / DRIVE_FRAMES;
@@ -548,7 +575,23 @@ static void encode_blocks(struct run *run)
     for (size_t d = 0; d < self->threads; d++) {
         settled += self->desks[d].settled;
     }
-    judge_screening(self, run->screened, settled, run->n, blocks);
+    judge_screening(self, is_dear(self, settled, run->n), run->screened, blocks);
+}
+
+/* A few frames first, then more: whether screening pays is seen before much has been spent on it. */
+static void encode_blocks(const struct run *run)
+{
+    const size_t P = run->layer->config.P, k = run->layer->config.k;
+    size_t some = DRIVE_FRAMES * run->layer->threads;
+    for (size_t t = 0; t < run->n; t += some, some *= 2) {
+        struct run slice = *run;
+        slice.index += t * k;
+        slice.value += t * k;
+        slice.residual += 2 * t;
+        slice.frames += t * P;
+        slice.n = run->n - t < some ? run->n - t : some;
+        encode_some(&slice);
+    }
 }
 
 /* Learn from, or encode, all frames. */

@@ -36,7 +36,7 @@ static int setup(void **state)
     close(ends[1]);
     self->reader = ends[0];
     fcntl(self->reader, F_SETFL, O_NONBLOCK);
-    assert_int_equal(outlet_open(&self->outlet), 0);
+    assert_int_equal(outlet_open(&self->outlet, stdout), 0);
     *state = self;
     return 0;
 }
@@ -121,6 +121,34 @@ static void test_what_is_left_out_is_said(void **state)
     expect_lines(self->text + length, 3000, 3010);
 }
 
+static void test_what_is_left_out_at_the_end_is_said(void **state)
+{
+    struct fixture *self = *state;
+    print_lines(self, 0, 2500);
+    char note[LINE];
+    int length =
+        snprintf(note, sizeof note, "(%d bytes were not read in time)\n", (int)self->outlet.left_out);
+    read_all(self); /* what is kept; what was left out is said by the next to be printed, or by closing */
+    assert_true(self->outlet.left_out > 0);
+    outlet_close(&self->outlet);
+    assert_int_equal(read(self->reader, self->text, TEXT_BYTES), length);
+    assert_memory_equal(self->text, note, (size_t)length);
+}
+
+static void test_much_at_once_is_whole(void **state)
+{
+    struct fixture *self = *state;
+    print_lines(self, 0, fcntl(STDOUT_FILENO, F_GETPIPE_SZ) / LINE + 400); /* 40,000 bytes are kept */
+    size_t kept = self->outlet.n_kept;
+    for (int i = 0; i < 300; i++) {
+        fprintf(self->outlet.out, "%0*d\n", LINE - 1, i); /* more than there is room for, and than 8 KB */
+    }
+    fflush(self->outlet.out);
+    assert_int_equal(self->outlet.n_kept, kept);
+    assert_int_equal(self->outlet.left_out, 300 * LINE);
+    read_all(self); /* so that closing need not wait */
+}
+
 static void test_close_waits(void **state)
 {
     struct fixture *self = *state;
@@ -133,8 +161,8 @@ static void test_close_waits(void **state)
     }
     self->outlet.n_kept = 0; /* the child writes it */
     dup2(self->stdout_before, STDOUT_FILENO);
-    close(self->outlet.fd);
-    self->outlet.fd = -1;
+    close(self->outlet.again);
+    self->outlet.again = -1;
     fcntl(self->reader, F_SETFL, 0);
     size_t n = read_all(self);
     assert_int_equal(waitpid(child, NULL, 0), child);
@@ -148,6 +176,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_read_comes_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_more_than_the_pipe_holds_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_left_out_is_said, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_left_out_at_the_end_is_said, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_much_at_once_is_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_waits, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,7 @@ LONG = ("--set", "window.passes=1000000")  # goes on until it is stopped
 class Outlet(Case):
     def launch(self, *arguments, **options):
         child = subprocess.Popen([program("loom"), "run", self.write(PIPELINE), "--dir", "run", *arguments], cwd=self.folder,
-                                 stderr=subprocess.PIPE, text=True, **options)
+                                 **{"stderr": subprocess.PIPE, "text": True, **options})
         self.children.append(child)
         return child
 
@@ -105,6 +105,25 @@ class Outlet(Case):
         said = self.read_all(master)
         self.ends(launcher, 130)
         self.assertIn(b"stopped", said)
+
+    def test_one_pipe_for_both(self):
+        """As with 2>&1: a stage dies, and the run is told to stop, while nobody reads what is said of it."""
+        reader, writer = os.pipe()
+        self.fill(writer)
+        launcher = self.launch(*LONG, stdout=writer, stderr=writer)
+        os.close(writer)
+        self.wait_for(lambda status: self.frames(status) > 0, "all stages had done frames")
+        pid = self.stage_pid(launcher, "sparse")
+        os.kill(pid, signal.SIGKILL)
+        self.wait_for(lambda status: {stage["name"]: stage["restarts"] for stage in status["stages"]}["sparse"] == 1,
+                      "the stage was started again")
+        launcher.send_signal(signal.SIGTERM)
+        self.wait_for(lambda status: status["state"] == "stopped", "it stopped")
+        said = self.read_all(reader).decode()
+        launcher.wait(PATIENCE)
+        self.assertEqual(launcher.returncode, 130)
+        self.assertIn("sparse: died by signal 9", said)
+        self.assertIn("stopping: every stage saves its state", said)
 
     def test_reader_that_goes_away(self):
         reader, writer = os.pipe()

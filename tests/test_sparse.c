@@ -783,13 +783,21 @@ static float *doubtful_weights(const struct sparse_config *c, int kind)
 static void check_screening(struct sparse_config c, int kind, size_t n)
 {
     const char *const modes[] = {"never", "always", "always", "auto"};
-    const size_t blocks[] = {n, n, 65, 7};
-    float *W = doubtful_weights(&c, kind), *frames = pictures(n, c.P);
+    const size_t blocks[] = {n, n, 48, 7};
+    const size_t weights = c.Kx * c.Ky * c.P;
+    float *W = doubtful_weights(&c, kind), *frames = pictures(n, c.P),
+          *larger = data_new(weights, sizeof *larger);
+    for (size_t q = 0; q < weights; q++) {
+        larger[q] = 10 * W[q];
+    }
     struct result train[4], encode[4];
     for (size_t m = 0; m < 4; m++) {
         setenv("LOOM_SCREEN", modes[m], 1);
         c.threads = m % 2 ? 3 : 1;
         struct sparse *layer = layer_new(&c, KERNEL_CPU, W);
+        struct result first = layer_run(layer, &c, frames, n / 3, blocks[m], true);
+        result_free(&first, &c, n / 3);
+        sparse_set_weights(layer, larger); /* than any scale for those until now */
         train[m] = layer_run(layer, &c, frames, n, blocks[m], true);
         encode[m] = layer_run(layer, &c, frames, n / 2, blocks[m], false);
         CHECK(same_result(&train[m], &train[0], &c, n));
@@ -801,6 +809,7 @@ static void check_screening(struct sparse_config c, int kind, size_t n)
         result_free(&encode[m], &c, n / 2);
     }
     free(W);
+    free(larger);
     free(frames);
 }
 
@@ -810,6 +819,14 @@ static void test_sparse_same_bits_with_screening(void)
         {.P = 400, .Kx = 16, .Ky = 15, .k = 4, .rate = 0.02, .radius = 2, .strength = 0.5},
         {.P = 601, .Kx = 9, .Ky = 8, .k = 2, .rate = 0.02, .radius = 1, .strength = 3},
         {.P = 24, .Kx = 20, .Ky = 20, .k = 5, .rate = 0.3}, /* weights outgrow their scale within a block */
+        {.P = 50, .Kx = 30, .Ky = 20, .k = 3, .rate = 0.02, .radius = 3, .strength = 20},
+        {.P = 20,
+         .Kx = 8,
+         .Ky = 8,
+         .k = 2,
+         .rate = 0.02,
+         .radius = 1,
+         .strength = 1e38}, /* drives become infinite */
     };
     const char *asked = getenv("LOOM_SCREEN");
     char *before = asked ? strdup(asked) : NULL;

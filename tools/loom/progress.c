@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -80,15 +81,30 @@ static void write_line(char line[LINE_BYTES], const struct gauge *gauge, int wid
              left);
 }
 
+/* Whether both are one terminal or pipe, in which what is printed must stay in order. */
+static bool are_one(int a, int b)
+{
+    struct stat is, other;
+    return fstat(a, &is) == 0 && fstat(b, &other) == 0 && is.st_dev == other.st_dev &&
+           is.st_ino == other.st_ino && is.st_rdev == other.st_rdev;
+}
+
 int display_begin(struct display *self)
 {
-    return outlet_open(&self->outlet);
+    self->together = self->form != DISPLAY_JSON && are_one(STDOUT_FILENO, STDERR_FILENO);
+    int status = outlet_open(&self->outlet, stdout);
+    return status ? status : outlet_open(&self->messages, stderr);
 }
 
 void display_end(struct display *self)
 {
+    if (self->outlet.out) {
+        outlet_drain(&self->outlet);
+        display_draw(self, true);
+    }
     self->lines = 0;
     outlet_close(&self->outlet);
+    outlet_close(&self->messages);
 }
 
 void display_clear(struct display *self)
@@ -106,6 +122,7 @@ void display_draw(struct display *self, bool now)
     int64_t ms = clock_ms();
     FILE *out = self->outlet.out;
     outlet_drain(&self->outlet);
+    outlet_drain(&self->messages);
     if (self->form != DISPLAY_LIVE || self->outlet.n_kept || (!now && ms - self->drawn_ms < REDRAW_MS)) {
         return;
     }
@@ -139,7 +156,7 @@ static void show_message(struct display *self, const char *stage, const struct e
     if (self->form == DISPLAY_LIVE) {
         display_clear(self);
     }
-    FILE *out = self->form == DISPLAY_LIVE && isatty(STDERR_FILENO) ? self->outlet.out : stderr;
+    FILE *out = self->together ? self->outlet.out : self->messages.out;
     fprintf(out, "%s: %s", stage, levels[event->level]);
     log_plain_text(out, event->message);
     fputc('\n', out);

@@ -2,7 +2,7 @@
  *
  * On a terminal one line a stage, redrawn in place, messages above them; elsewhere a line a pass and stage, but not more
  * than one a second; or the events as JSON lines; or errors only. Progress goes to standard output, messages to standard
- * error. Progress that is not read holds nothing up (outlet.h); only JSON lines, which somebody counts on, wait for it.
+ * error. What is not read holds nothing up (outlet.h); only JSON lines, which somebody counts on, wait for it.
  */
 #ifndef LOOM_TOOLS_PROGRESS_H
 #define LOOM_TOOLS_PROGRESS_H
@@ -23,7 +23,9 @@ struct display {
     size_t n;
     size_t lines; /* that stand on the terminal and will be redrawn */
     int64_t drawn_ms;
-    struct outlet outlet;
+    struct outlet outlet;   /* standard output */
+    struct outlet messages; /* standard error, unless that is the same file */
+    bool together;          /* it is */
 };
 
 /* The form for standard output: live on a terminal that can move its cursor, else plain. */

@@ -213,11 +213,12 @@ static void fail(struct supervisor *self, struct process *process, int code, con
         say(self, EVENT_ERROR, "%s failed (%s); the run goes on without it", process->gauge.name, how);
         return;
     }
-    say(self, EVENT_ERROR, "%s failed (%s); stopping, the other stages save", process->gauge.name, how);
     outcome->failed = process->gauge.name;
     outcome->code = code;
     snprintf(outcome->why, sizeof outcome->why, "%s", *process->complaint ? process->complaint : how);
-    stop_all(self, self->options->goes_on ? NULL : "failed");
+    stop_all(self,
+             self->options->goes_on ? NULL : "failed"); /* first: who reads JSON lines may keep us waiting */
+    say(self, EVENT_ERROR, "%s failed (%s); stopping, the other stages save", process->gauge.name, how);
 }
 
 static const char *describe_death(int status, char text[80])
@@ -422,12 +423,12 @@ static void interrupt(struct supervisor *self, int number)
     self->outcome->interrupted = true;
     if (self->phase == PHASE_RUN) {
         self->interrupted = true;
+        stop_all(self, "stopped");
         say(self, EVENT_INFO, "stopping: every stage saves its state%s",
             number == SIGINT ? " (Ctrl-C again: kill them)" : "");
-        stop_all(self, "stopped");
     } else if (number == SIGINT || self->phase == PHASE_ENDING) {
-        say(self, EVENT_WARNING, "killing what still runs");
         kill_all(self);
+        say(self, EVENT_WARNING, "killing what still runs");
     }
 }
 
