@@ -262,6 +262,7 @@ static void judge_screening(struct layer *self, bool dear, bool screened, size_t
     self->rest -= self->rest < blocks ? self->rest : blocks;
     self->screened += screened ? blocks : 0;
     if (dear) {
+        self->screened = 0;
         self->rest = self->pause;
         self->pause *= self->pause < REST_MAX ? 2 : 1;
     } else if (self->screened >= RENEW) {
@@ -578,12 +579,12 @@ static void encode_some(struct run *run)
     judge_screening(self, is_dear(self, settled, run->n), run->screened, blocks);
 }
 
-/* A few frames first, then more: whether screening pays is seen before much has been spent on it. */
+/* Unless screening has paid until now, a few frames first, then more as long as it pays: that it does not is seen before much
+ * has been spent on it. */
 static void encode_blocks(const struct run *run)
 {
-    const size_t P = run->layer->config.P, k = run->layer->config.k;
-    size_t some = DRIVE_FRAMES * run->layer->threads;
-    for (size_t t = 0; t < run->n; t += some, some *= 2) {
+    const size_t P = run->layer->config.P, k = run->layer->config.k, few = DRIVE_FRAMES * run->layer->threads;
+    for (size_t t = 0, some = run->layer->screened > 0 ? run->n : few; t < run->n;) {
         struct run slice = *run;
         slice.index += t * k;
         slice.value += t * k;
@@ -591,6 +592,8 @@ static void encode_blocks(const struct run *run)
         slice.frames += t * P;
         slice.n = run->n - t < some ? run->n - t : some;
         encode_some(&slice);
+        t += slice.n;
+        some = run->layer->rest > 0 ? few : 2 * some;
     }
 }
 
