@@ -56,13 +56,13 @@ struct layer {
     size_t N;
     size_t stride; /* N padded, and so that drives of neighbouring frames do not compete for a cache line */
     struct weights weights;
-    int screening;   /* enum cpu_screening */
-    size_t rest;     /* blocks from now on that are not screened */
-    size_t pause;    /* such blocks the next time that it does not pay */
-    size_t screened; /* blocks that were, since the scale was looked at */
-    struct lateral_box lateral;
-    bool large; /* the tiles of floats come from beyond the cache of a core */
-    float *sum; /* N: sum of the unit's weights */
+    int screening;              /* enum cpu_screening */
+    size_t rest;                /* blocks from now on that are not screened */
+    size_t pause;               /* such blocks the next time that it does not pay */
+    size_t screened;            /* blocks that were, since the scale was looked at */
+    struct lateral_box lateral; /* for bounds: the gain may differ from lateral_cpu's by a rounding */
+    bool large;                 /* the tiles of floats come from beyond the cache of a core */
+    float *sum;                 /* N: sum of the unit's weights */
     struct team *team;
     size_t threads;
     struct desk *desks;           /* threads; when the layer learns, only the first is used */

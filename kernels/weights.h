@@ -27,8 +27,7 @@ struct weights {
     int32_t *rounded; /* N padded x pairs, in tiles */
     uint8_t *stale;   /* N padded: the forms in whose tiles the row is old */
     struct screen_scale scale;
-    bool
-        unscaled; /* the scale may not be right for all rows; who lets rows learn without weights_round sets it */
+    bool unscaled; /* it may not be right for all rows: some may have learned without weights_round */
 };
 
 /* N rows of P weights at SPARSE_FLOOR: 0, or KERNEL_ENOMEM. weights_fini is safe after a failure. */

@@ -110,8 +110,7 @@ void weights_refresh_cpu(struct weights *self, int32_t *work, size_t tile, enum 
     }
     for (size_t a = 0; a < count; a += WEIGHTS_ROUNDED) {
         const size_t some = count - a < WEIGHTS_ROUNDED ? count - a : WEIGHTS_ROUNDED;
-        weights_round_cpu(self, work, packed, row + a,
-                          some); /* whoever let them learn has seen that they fit */
+        weights_round_cpu(self, work, packed, row + a, some); /* they fit: it was seen when they learned */
         fill((bits *)weights_pairs_cpu(self, tile), (const bits *const *)packed, place + a, some, self->pairs,
              width);
     }
