@@ -880,7 +880,7 @@ static void test_sparse_screening_ends_where_it_does_not_pay(void)
         frames[q] = data_uniform() < 0.25 ? (float)(int)(256 * data_uniform()) / 255.0F : 0;
     }
     double with = INFINITY, without = INFINITY;
-    for (int round = 0; round < 5; round++) {
+    for (int round = 0; round < 3; round++) {
         with = fmin(with, seconds_of(&c, W, frames, n, "auto"));
         without = fmin(without, seconds_of(&c, W, frames, n, "never"));
     }
